@@ -39,20 +39,30 @@ struct vr_object {
     gint refs; /* atomic */
 };
 
-/* Items are owned strings, owned objects, or (for boolean, integer, enum) GSIZE values. */
+/*
+ * Items are owned strings, owned objects, or (for boolean, integer, enum, date) the value itself
+ * through VR_ITEM(); a double travels as its bits.
+ */
 struct vr_list {
     void **items;
     unsigned len;
     unsigned allocated;
 };
 
-/* Parallel arrays; values are like the items of a list.  Keys are owned and unique. */
+/*
+ * Parallel arrays, in the order of strcmp() of the keys, which are owned and
+ * unique.  Values are like the items of a list.  Only vr_map_set() adds.
+ */
 struct vr_map {
     char **keys;
     void **values;
     unsigned len;
     unsigned allocated;
 };
+
+/* A scalar as a list item or map value, and back. */
+#define VR_ITEM(number) ((void *)(intptr_t)(number))
+#define VR_ITEM_NUMBER(item) ((int64_t)(intptr_t)(item))
 
 enum vr_field_kind {
     VR_FIELD_BOOLEAN,
@@ -106,6 +116,10 @@ struct vr_type {
     uint32_t size;       /* of the struct */
     int16_t kind;        /* enum vr_kind, or -1 when the Manager keeps no objects of it */
     int16_t id_field;    /* index of `id` in fields, or -1 */
+    /* Indexes of all fields in the order in which the API writes them (facts/rest-api.md 2.1):
+     * name, description, comment, creation_status, then each ancestor's members by name, its
+     * links after them, and so on down to the type itself.  NULL: as `fields` stands. */
+    const uint16_t *wire_order;
 };
 
 /* A new object with no field set and one reference.  Never NULL. */
@@ -207,8 +221,9 @@ void vr_list_clear_objects(struct vr_list *list);
     for (unsigned name##_i_ = 0; name##_i_ < (list)->len; name##_i_++)                           \
         for (ctype *name = (list)->items[name##_i_]; name; name = NULL)
 
-/* Map access; @value is owned by the map from then on. */
-void vr_map_set(struct vr_map *map, const char *key, void *value);
+/* Map access; @value is owned by the map from then on.  Returns the value that @key had before,
+ * now the caller's to free (NULL when there was none; ignore it for scalars). */
+void *vr_map_set(struct vr_map *map, const char *key, void *value);
 void *vr_map_get(const struct vr_map *map, const char *key); /* NULL when absent; borrowed */
 
 /* The C constant of a wire word (any case, "-" and "_" alike, words may be run together), or -1. */
