@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The two commands are `make run` and `make test`; Meson does the building.
+
+BUILD ?= build
+SECONDS ?= 60
+MESON = meson setup
+
+.PHONY: all run test bench lint fuzz asan build clang clean packages guest-image help
+
+all: build
+
+help:
+	@echo "make run              a Manager, this machine as its host, a running machine; Ctrl-C ends it"
+	@echo "make test             installs, builds and runs every test that needs one machine"
+	@echo "make bench            measures every budget of docs/architecture.md"
+	@echo "make lint             formatting, layers, file lengths, forbidden words"
+	@echo "make fuzz SECONDS=60  every fuzzer for that long, over its corpus"
+	@echo "make asan             the tests under AddressSanitizer and UBSan"
+	@echo "make clang            builds with clang, thread-safety analysis on"
+	@echo "make build            builds only, with what is installed"
+
+packages:
+	@tools/install-packages
+
+$(BUILD)/build.ninja:
+	@$(MESON) $(BUILD) >$(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log >&2; exit 1; }
+
+build: $(BUILD)/build.ninja
+	@ninja --quiet -C $(BUILD)
+
+run: packages
+	@exec tools/run
+
+test: packages
+	@tools/run-tests --build $(BUILD)
+
+bench: packages build
+	@tools/bench --build $(BUILD)
+
+lint:
+	@tools/lint
+
+fuzz: packages
+	@tools/fuzz --seconds $(SECONDS)
+
+asan: packages
+	@tools/run-tests --build build-asan --sanitize --no-api
+
+clang: packages
+	@tools/run-tests --build build-clang --clang --build-only
+
+guest-image: packages
+	@tools/guest-image
+
+clean:
+	rm -rf build build-asan build-clang build-fuzz
