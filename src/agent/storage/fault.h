@@ -93,7 +93,8 @@
     F(unsupported, 44, "This is not supported")                                                    \
     F(nbd, 200, "The NBD server failed")
 
-#define VR_STORAGE_FAULT_DECLARE(name, code, text) extern const struct vr_fault vr_storage_fault_##name;
+#define VR_STORAGE_FAULT_DECLARE(name, code, text)                                                 \
+    extern const struct vr_fault vr_storage_fault_##name;
 VR_STORAGE_FAULTS(VR_STORAGE_FAULT_DECLARE)
 #undef VR_STORAGE_FAULT_DECLARE
 

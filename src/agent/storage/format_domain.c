@@ -106,8 +106,8 @@ bool vr_domain_meta_check(const struct vr_keys *keys, struct vr_error **error)
     static const char *const needed[] = { "VERSION", "SDUUID", "CLASS", "ROLE", "TYPE" };
     static const char *const classes[] = { "Data", "Iso", "Backup", NULL };
     static const char *const roles[] = { "Master", "Regular", NULL };
-    static const char *const types[] = { "NFS",     "FCP",       "ISCSI", "LOCALFS", "CIFS",
-                                         "POSIXFS", "GLUSTERFS", NULL };
+    static const char *const types[] = { "NFS",  "FCP",     "ISCSI",     "LOCALFS",
+                                         "CIFS", "POSIXFS", "GLUSTERFS", NULL };
     for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++) {
         if (!vr_keys_get(keys, needed[i])) {
             vr_storage_error(error, meta_key, "The domain's metadata has no %s.", needed[i]);
@@ -120,8 +120,8 @@ bool vr_domain_meta_check(const struct vr_keys *keys, struct vr_error **error)
         return false;
     }
     if (!vr_format_uuid_valid(vr_keys_get(keys, "SDUUID")) ||
-        !one_of(vr_keys_get(keys, "CLASS"), classes) ||
-        !one_of(vr_keys_get(keys, "ROLE"), roles) || !one_of(vr_keys_get(keys, "TYPE"), types)) {
+        !one_of(vr_keys_get(keys, "CLASS"), classes) || !one_of(vr_keys_get(keys, "ROLE"), roles) ||
+        !one_of(vr_keys_get(keys, "TYPE"), types)) {
         vr_storage_error(error, meta_value, "SDUUID, CLASS, ROLE or TYPE is not valid.");
         return false;
     }

@@ -50,8 +50,8 @@ int vr_volume_legality_parse(const char *word)
 
 bool vr_volume_disktype_valid(const char *word)
 {
-    static const char *const words[] = { "DATA", "ISOF", "MEMD", "MEMM", "OVFS", "SCRD",
-                                         "HEVD", "HESD", "HEMD", "HECI", "1",    "2",    NULL };
+    static const char *const words[] = { "DATA", "ISOF", "MEMD", "MEMM", "OVFS", "SCRD", "HEVD",
+                                         "HESD", "HEMD", "HECI", "1",    "2",    NULL };
     return find(words, word) >= 0;
 }
 
