@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/thread.h"
 
-struct vr_role vr_role_engine = { "engine" };
-struct vr_role vr_role_io = { "io" };
-struct vr_role vr_role_worker = { "worker" };
+struct vr_thread_role vr_role_engine = { "engine" };
+struct vr_thread_role vr_role_io = { "io" };
+struct vr_thread_role vr_role_worker = { "worker" };

@@ -49,21 +49,21 @@ static inline void vr_mutex_unlock(struct vr_mutex *mutex) VR_RELEASE(mutex) VR_
     g_mutex_unlock(&mutex->mutex);
 }
 
-struct VR_CAPABILITY("role") vr_role {
+struct VR_CAPABILITY("role") vr_thread_role {
     const char *name;
 };
 
 /* The three roles of a Vireo thread.  Entering costs nothing; it informs the checker. */
-extern struct vr_role vr_role_engine; /* decides; never blocks */
-extern struct vr_role vr_role_io;     /* one loop; never blocks */
-extern struct vr_role vr_role_worker; /* may block */
+extern struct vr_thread_role vr_role_engine; /* decides; never blocks */
+extern struct vr_thread_role vr_role_io;     /* one loop; never blocks */
+extern struct vr_thread_role vr_role_worker; /* may block */
 
-static inline void vr_role_enter(struct vr_role *role) VR_ACQUIRE(role)
+static inline void vr_role_enter(struct vr_thread_role *role) VR_ACQUIRE(role)
     VR_NO_THREAD_SAFETY
 {
     (void)role;
 }
-static inline void vr_role_leave(struct vr_role *role) VR_RELEASE(role) VR_NO_THREAD_SAFETY
+static inline void vr_role_leave(struct vr_thread_role *role) VR_RELEASE(role) VR_NO_THREAD_SAFETY
 {
     (void)role;
 }
