@@ -7,17 +7,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-const struct vr_codec_caps vr_codec_caps_api = {
-    .depth = 64, .bytes = MiB(8), .items = 1000000
-};
-const struct vr_codec_caps vr_codec_caps_host = {
-    .depth = 64, .bytes = MiB(64), .items = 10000000
-};
+const struct vr_codec_caps vr_codec_caps_api = { .depth = 64, .bytes = MiB(8), .items = 1000000 };
+const struct vr_codec_caps vr_codec_caps_host = { .depth = 64,
+                                                  .bytes = MiB(64),
+                                                  .items = 10000000 };
 
-const struct vr_fault vr_fault_syntax_error = {
-    .name = "syntax_error", .http = 400, .rpc = -32700, .exit = 2,
-    .text = "Request syntactically incorrect."
-};
+const struct vr_fault vr_fault_syntax_error = { .name = "syntax_error",
+                                                .http = 400,
+                                                .rpc = -32700,
+                                                .exit = 2,
+                                                .text = "Request syntactically incorrect." };
 const struct vr_fault vr_fault_invalid_value = {
     .name = "invalid_value", .http = 400, .rpc = -32602, .exit = 2, .text = "Invalid value"
 };
@@ -258,8 +257,7 @@ static bool parse_integer(const struct vr_field *field, const char *text, size_t
     return true;
 }
 
-static bool parse_boolean(const char *text, size_t length, int64_t *number,
-                          struct vr_error **error)
+static bool parse_boolean(const char *text, size_t length, int64_t *number, struct vr_error **error)
 {
     if ((length == 4 && g_ascii_strncasecmp(text, "true", 4) == 0) ||
         (length == 1 && text[0] == '1'))
@@ -273,8 +271,8 @@ static bool parse_boolean(const char *text, size_t length, int64_t *number,
 }
 
 /* The API takes the years that all its clients can read: 1 to 9999. */
-static bool parse_date(const char *text, size_t length, enum vr_scalar_rules rules,
-                       int64_t *number, struct vr_error **error)
+static bool parse_date(const char *text, size_t length, enum vr_scalar_rules rules, int64_t *number,
+                       struct vr_error **error)
 {
     static const int64_t first = INT64_C(-62135596800000), last = INT64_C(253402300799999);
     if (rules != VR_SCALAR_API_XML && parse_digits(text, length, number) == DIGITS_OK &&

@@ -141,7 +141,8 @@ static void write_value(const struct writer *w, const char *tag, const struct vr
         write_object(w, tag, scalar->owned, parent, false);
         return;
     }
-    /* Also an empty string has both tags: clients read <x/> as "no value" (facts/rest-api.md 2.3). */
+    /* Also an empty string has both tags: clients read <x/> as "no value" (facts/rest-api.md 2.3).
+     */
     open_tag(w->out, tag);
     write_text(w, field, scalar, TEXT);
     close_tag(w->out, tag);
