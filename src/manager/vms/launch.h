@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * launch: the libvirt domain XML of a virtual machine, as the agent's
+ * VM.create takes it (facts/host-rpc.md 10.1).
+ *
+ * A pure function of what is in struct vr_launch, with golden tests; the
+ * agent replaces placeholders and disk paths and adapts the accelerator.
+ */
+
+#include "model/api.h"
+
+struct vr_launch_disk {
+    const struct vr_disk_attachment *attachment;
+    const struct vr_disk *disk;
+    const char *pool_id, *domain_id; /* data centre and storage domain; the image is the disk's id */
+    const char *volume_id;           /* active volume */
+};
+
+struct vr_launch_nic {
+    const struct vr_nic *nic;
+    const struct vr_vnic_profile *profile; /* NULL: an empty profile */
+    const char *bridge;                    /* the host's bridge; NULL with an empty profile */
+    const char *filter;                    /* nwfilter name, or NULL */
+};
+
+struct vr_launch {
+    const struct vr_vm *vm; /* with the overrides of a run once applied */
+    const struct vr_cluster *cluster;
+    const char *machine;   /* emulated machine */
+    const char *cpu_model; /* "host-passthrough", "host-model" or a named model */
+    const char *manager_name, *manager_version; /* SMBIOS */
+    const struct vr_launch_disk *disks;
+    unsigned disk_count;
+    const struct vr_launch_nic *nics;
+    unsigned nic_count;
+    const char *cdrom_path; /* NULL: an empty drive */
+    struct {                /* a cdrom that is a disk of content type iso */
+        const char *pool_id, *domain_id, *image_id, *volume_id;
+    } cdrom;
+    bool vnc, spice;
+    const char *display_network; /* name; libvirt network vdsm-<name> is not needed when NULL */
+    bool run_once, paused;
+    const struct vr_payload *payload; /* file payload (cloud-init), or NULL */
+    uint64_t guest_time_offset;       /* seconds */
+    const char *watchdog_model, *watchdog_action;
+};
+
+/* The document; owned by the caller. */
+char *vr_launch_xml(const struct vr_launch *launch);
