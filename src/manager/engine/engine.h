@@ -125,6 +125,8 @@ struct vr_module {
     void (*defaults)(struct vr_txn *txn);
     /* Returns the module's state. */
     void *(*start)(struct vr_engine *engine);
+    /* After every module's start and after unfinished jobs went on: first work (may be NULL). */
+    void (*begin)(void *state);
     void (*stop)(void *state);
     void (*host_state)(void *state, const char *host_id, bool connected, const char *reason);
     void (*host_event)(void *state, const char *host_id, const char *method, const char *params);

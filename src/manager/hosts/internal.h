@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of `hosts` share. */
+
+#include "manager/hosts/hosts.h"
+
+/* One watched host.  Reference counted, because answers may come after the watching ended. */
+struct monitor {
+    gint refs;
+    struct vr_engine *engine;
+    char *host_id;
+    bool dead; /* no longer watched: late answers are dropped */
+    uint64_t timer;
+
+    bool connecting, connected;
+    bool asking;  /* for capabilities: one chain of questions at a time */
+    bool polling; /* for statistics */
+    unsigned ticks;
+    unsigned failures;         /* in a row */
+    int64_t last_success;      /* monotonic ms */
+    int64_t recovering_since;  /* monotonic ms; 0: the agent is not recovering */
+    int64_t overload_since;    /* of the scheduler's CPU filter */
+    struct vr_rpc_host_stats *stats; /* the latest, or NULL */
+};
+
+struct hosts {
+    struct vr_engine *engine;
+    GHashTable *monitors; /* host id → struct monitor */
+};
+
+struct monitor *monitor_find(struct vr_engine *engine, const char *host_id)
+    VR_REQUIRES(vr_role_engine);
+void monitor_unref(struct monitor *monitor);
+
+/* Copies what a host says of itself into @host; reports whether it can serve in its cluster. */
+enum vr_unfit capabilities_apply(struct vr_txn *txn, struct vr_host *host,
+                                 const struct vr_rpc_vdsm_capabilities *caps, char **ret_detail)
+    VR_REQUIRES(vr_role_engine);
+void hardware_apply(struct vr_host *host, const struct vr_rpc_hardware_information *hardware);
+/* Brings the host's NIC entities in line with its report. */
+void nics_apply(struct vr_txn *txn, const struct vr_host *host,
+                const struct vr_rpc_vdsm_capabilities *caps) VR_REQUIRES(vr_role_engine);
+/* Removes everything that belongs to a host alone. */
+void nics_remove_all(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * vms: virtual machines: made, edited, placed, started, watched, stopped
+ * (facts/manager-behaviour.md 2 and 3).
+ */
+
+#include "manager/engine/engine.h"
+
+extern const struct vr_module vr_vms_module;
+
+/* What a host says of all its machines (Host.getAllVmStats): the whole truth of that host at the
+ * moment @asked (monotonic ms) when it was asked. */
+void vr_vms_host_report(struct vr_engine *engine, const char *host_id,
+                        const struct vr_list *vm_stats, int64_t asked) VR_REQUIRES(vr_role_engine);
+/* |virt|VM_status|<id> and its sisters. */
+void vr_vms_host_event(struct vr_engine *engine, const char *host_id, const char *method,
+                       const char *params) VR_REQUIRES(vr_role_engine);
+/* Inside @txn: the host is non-responsive, its machines become unknown. */
+void vr_vms_host_lost(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);
+/* Inside @txn: the host was restarted or confirmed dead: its machines are down. */
+void vr_vms_host_restarted(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);
+/* Machines that are not down, by their `host` link. */
+unsigned vr_vms_count_on(struct vr_engine *engine, const char *host_id)
+    VR_REQUIRES(vr_role_engine);
+
+/* The scheduler's picture of a host changed (entity, statistics): its row is made anew when next
+ * wanted. */
+void vr_vms_host_changed(struct vr_engine *engine, const char *host_id)
+    VR_REQUIRES(vr_role_engine);
