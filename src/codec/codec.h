@@ -45,7 +45,13 @@ void vr_json_write(GString *out, const void *object, enum vr_json_dialect dialec
                    const struct vr_codec_hooks *hooks);
 void vr_json_write_collection(GString *out, const struct vr_type *type, void *const *objects,
                               unsigned count, const struct vr_codec_hooks *hooks);
-/* A new object of @type, or NULL and @error (a fault with HTTP status 400). */
+/*
+ * A new object of @type, or NULL and @error: malformed_body or invalid_value
+ * of the API's texts, rpc_parse of the host protocol's, internal of the
+ * store's, since nobody but the Manager writes those.  A member of a host
+ * message that is not what the schema says is absent from the object; only
+ * the grammar and the caps make the host's dialect fail.
+ */
 void *vr_json_read(const struct vr_type *type, const char *text, size_t length,
                    enum vr_json_dialect dialect, const struct vr_codec_caps *caps,
                    struct vr_error **error);

@@ -3,6 +3,7 @@
 
 #include "codec/json_scan.h"
 #include "codec/scalar.h"
+#include "gen/faults.h"
 
 /*
  * A recursive descent that fills objects as it goes.  json-c is used where a
@@ -29,8 +30,8 @@ static enum outcome mismatch(struct reader *r, const struct vr_field *field, con
 {
     if (r->dialect == VR_JSON_HOST)
         return MISMATCH;
-    vr_error_set(r->scan.error, &vr_fault_invalid_value, "The member '%s' must be %s.", field->name,
-                 want);
+    vr_error_set(r->scan.error, r->dialect == VR_JSON_API ? &vr_fault_invalid_value : r->scan.fault,
+                 "The member '%s' must be %s.", field->name, want);
     return FAILED;
 }
 
@@ -70,11 +71,11 @@ static enum outcome read_scalar(struct reader *r, const struct vr_field *field,
     if (token.kind == VR_JSON_NULL ||
         (r->dialect == VR_JSON_STORE && !store_accepts(field->kind, &token)))
         return mismatch(r, field, kind_name(field->kind));
-    bool host = r->dialect == VR_JSON_HOST;
-    enum vr_scalar_rules rules = r->dialect == VR_JSON_API ? VR_SCALAR_API_JSON : VR_SCALAR_OTHER;
-    if (vr_scalar_parse(field, token.text, token.length, rules, value, host ? NULL : r->scan.error))
+    bool api = r->dialect == VR_JSON_API;
+    enum vr_scalar_rules rules = api ? VR_SCALAR_API_JSON : VR_SCALAR_OTHER;
+    if (vr_scalar_parse(field, token.text, token.length, rules, value, api ? r->scan.error : NULL))
         return READ;
-    return host ? MISMATCH : FAILED;
+    return api ? FAILED : mismatch(r, field, kind_name(field->kind));
 }
 
 static enum outcome read_struct(struct reader *r, const struct vr_field *field, unsigned depth,
@@ -262,12 +263,36 @@ static bool read_object(struct reader *r, void *object, unsigned depth)
     return walk.done;
 }
 
+static struct reader reader_of(const char *text, size_t length, enum vr_json_dialect dialect,
+                               const struct vr_codec_caps *caps, GString *decoded,
+                               struct vr_error **error)
+{
+    static const struct vr_fault *const faults[] = {
+        [VR_JSON_API] = &vr_fault_malformed_body,
+        [VR_JSON_STORE] = &vr_fault_internal,
+        [VR_JSON_HOST] = &vr_fault_rpc_parse,
+    };
+    return (struct reader){
+        .scan = {
+            .start = text,
+            .at = text,
+            .end = text + length,
+            .caps = caps,
+            .items = caps->items,
+            .decoded = decoded,
+            .fault = faults[dialect],
+            .error = error,
+        },
+        .dialect = dialect,
+    };
+}
+
 void *vr_json_read(const struct vr_type *type, const char *text, size_t length,
                    enum vr_json_dialect dialect, const struct vr_codec_caps *caps,
                    struct vr_error **error)
 {
     g_autoptr(GString) decoded = g_string_new(NULL);
-    struct reader r = { { text, text, text + length, caps, caps->items, decoded, error }, dialect };
+    struct reader r = reader_of(text, length, dialect, caps, decoded, error);
     if (!vr_json_begin(&r.scan))
         return NULL;
     vr_auto void *object = vr_object_new(type);
@@ -281,7 +306,7 @@ bool vr_json_read_field(void *object, const struct vr_field *field, const char *
                         struct vr_error **error)
 {
     g_autoptr(GString) decoded = g_string_new(NULL);
-    struct reader r = { { text, text, text + length, caps, caps->items, decoded, error }, dialect };
+    struct reader r = reader_of(text, length, dialect, caps, decoded, error);
     if (vr_json_begin(&r.scan) && read_member(&r, object, field, 0) && vr_json_finish(&r.scan))
         return true;
     vr_clear(object, field);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/json_scan.h"
 
-#include "codec/scalar.h"
-
 bool vr_json_fail(struct vr_json_scan *scan, const char *what)
 {
     unsigned line = 1;
@@ -13,7 +11,7 @@ bool vr_json_fail(struct vr_json_scan *scan, const char *what)
             line_start = at + 1;
         }
     }
-    vr_error_set(scan->error, &vr_fault_syntax_error, "%s at line %u, byte %zu.", what, line,
+    vr_error_set(scan->error, scan->fault, "%s at line %u, byte %zu.", what, line,
                  (size_t)(scan->at - line_start) + 1);
     return false;
 }
@@ -259,7 +257,7 @@ bool vr_json_begin(struct vr_json_scan *scan)
 {
     size_t length = (size_t)(scan->end - scan->start);
     if (length > scan->caps->bytes) {
-        vr_error_set(scan->error, &vr_fault_syntax_error, "The text is longer than %zu bytes.",
+        vr_error_set(scan->error, scan->fault, "The text is longer than %zu bytes.",
                      scan->caps->bytes);
         return false;
     }

@@ -13,8 +13,9 @@
 struct vr_json_scan {
     const char *start, *at, *end;
     const struct vr_codec_caps *caps;
-    size_t items;     /* how many more may come */
-    GString *decoded; /* the last string that had escapes in it */
+    size_t items;                 /* how many more may come */
+    GString *decoded;             /* the last string that had escapes in it */
+    const struct vr_fault *fault; /* of a text that breaks the grammar or a cap */
     struct vr_error **error;
 };
 

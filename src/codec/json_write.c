@@ -276,7 +276,7 @@ static void write_api_object(const struct writer *w, const void *object, const v
     vr_emit_char(w->out, '{');
     write_attributes(w, object, parent, &first);
     for (unsigned i = 0; i < type->field_count; i++) {
-        const struct vr_field *field = &type->fields[type->wire_order ? type->wire_order[i] : i];
+        const struct vr_field *field = &type->fields[i];
         if (!vr_has_bit(object, field) || field->flags & HIDDEN)
             continue;
         if (w->hooks->skip && w->hooks->skip(object, field, w->hooks->arg))

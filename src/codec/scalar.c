@@ -2,6 +2,7 @@
 #include "codec/scalar.h"
 
 #include "codec/codec.h"
+#include "gen/faults.h"
 
 #include <errno.h>
 #include <math.h>
@@ -11,15 +12,6 @@ const struct vr_codec_caps vr_codec_caps_api = { .depth = 64, .bytes = MiB(8), .
 const struct vr_codec_caps vr_codec_caps_host = { .depth = 64,
                                                   .bytes = MiB(64),
                                                   .items = 10000000 };
-
-const struct vr_fault vr_fault_syntax_error = { .name = "syntax_error",
-                                                .http = 400,
-                                                .rpc = -32700,
-                                                .exit = 2,
-                                                .text = "Request syntactically incorrect." };
-const struct vr_fault vr_fault_invalid_value = {
-    .name = "invalid_value", .http = 400, .rpc = -32602, .exit = 2, .text = "Invalid value"
-};
 
 struct vr_scalar vr_scalar_of_member(const struct vr_field *field, const void *member)
 {

@@ -8,10 +8,6 @@
 
 #include "model/walk.h"
 
-/* Faults of what a client sends (facts/rest-api.md 6). */
-extern const struct vr_fault vr_fault_syntax_error;
-extern const struct vr_fault vr_fault_invalid_value;
-
 /* Which member counts is what the field's kind says. */
 struct vr_scalar {
     int64_t integer; /* boolean, integer, date, enum */

@@ -2,6 +2,7 @@
 #include "codec/codec.h"
 
 #include "codec/scalar.h"
+#include "gen/faults.h"
 
 #include <libxml/SAX2.h>
 #include <libxml/parser.h>
@@ -46,7 +47,7 @@ static void stop(struct reader *r)
 static void fail(struct reader *r, const char *what)
 {
     if (!*r->error)
-        vr_error_set(r->error, &vr_fault_syntax_error, "%s at line %d.", what,
+        vr_error_set(r->error, &vr_fault_malformed_body, "%s at line %d.", what,
                      xmlSAX2GetLineNumber(r->context));
     stop(r);
 }
@@ -245,7 +246,7 @@ static void complaint(void *arg, xmlError *problem)
     if (problem->level != XML_ERR_FATAL || *r->error)
         return;
     const char *text = problem->message ? problem->message : "malformed XML\n";
-    vr_error_set(r->error, &vr_fault_syntax_error, "Line %d: %.*s.", problem->line,
+    vr_error_set(r->error, &vr_fault_malformed_body, "Line %d: %.*s.", problem->line,
                  (int)strcspn(text, "\n"), text);
 }
 
@@ -274,19 +275,19 @@ static void parse(struct reader *r, const char *text, int length)
     r->context->sax = sax;
     xmlFreeDoc(doc);
     if (!*r->error && (!r->context->wellFormed || r->depth || !r->root))
-        vr_error_set(r->error, &vr_fault_syntax_error, "The text is not well-formed XML.");
+        vr_error_set(r->error, &vr_fault_malformed_body, "The text is not well-formed XML.");
 }
 
 static bool check_text(const char *text, size_t length, const struct vr_codec_caps *caps,
                        struct vr_error **error)
 {
     if (length > caps->bytes || length > G_MAXINT) {
-        vr_error_set(error, &vr_fault_syntax_error, "The text is longer than %zu bytes.",
+        vr_error_set(error, &vr_fault_malformed_body, "The text is longer than %zu bytes.",
                      caps->bytes);
         return false;
     }
     if (!g_utf8_validate_len(text, length, NULL)) {
-        vr_error_set(error, &vr_fault_syntax_error, "The text is not UTF-8.");
+        vr_error_set(error, &vr_fault_malformed_body, "The text is not UTF-8.");
         return false;
     }
     return true;

@@ -272,7 +272,7 @@ static void write_members(const struct writer *w, const void *object)
     };
     const struct vr_type *type = ((const struct vr_object *)object)->type;
     for (unsigned i = 0; i < type->field_count; i++) {
-        const struct vr_field *field = &type->fields[type->wire_order ? type->wire_order[i] : i];
+        const struct vr_field *field = &type->fields[i];
         if (!vr_has_bit(object, field) || field->flags & HIDDEN || field->kind == VR_FIELD_JSON)
             continue;
         if (w->hooks->skip && w->hooks->skip(object, field, w->hooks->arg))

@@ -110,16 +110,12 @@ struct vr_type {
     const char *name;     /* schema name: `vm`, `VmStats` */
     const char *singular; /* XML tag: `vm`; equals name for host types */
     const char *plural;   /* XML tag of a collection: `vms` */
-    const struct vr_field *fields; /* inherited first, in schema order */
+    const struct vr_field *fields; /* inherited first, in schema order: that of the API's texts */
     uint16_t field_count;
     uint16_t has_offset; /* of `has` in the struct */
     uint32_t size;       /* of the struct */
     int16_t kind;        /* enum vr_kind, or -1 when the Manager keeps no objects of it */
     int16_t id_field;    /* index of `id` in fields, or -1 */
-    /* Indexes of all fields in the order in which the API writes them (facts/rest-api.md 2.1):
-     * name, description, comment, creation_status, then each ancestor's members by name, its
-     * links after them, and so on down to the type itself.  NULL: as `fields` stands. */
-    const uint16_t *wire_order;
 };
 
 /* A new object with no field set and one reference.  Never NULL. */

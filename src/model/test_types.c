@@ -73,11 +73,6 @@ static const struct vr_field thing_fields[] = {
     THING(27, password, STRING, NULL, NULL, VR_FIELD_SECRET),
 };
 
-/* As the schema's compiler would say it: zone stands last. */
-static const uint16_t thing_order[] = { 1,  2,  0,  10, 12, 5, 16, 4,  14, 20, 26, 21, 6,  13,
-                                        19, 17, 18, 23, 27, 8, 15, 24, 25, 22, 7,  9,  11, 3 };
-G_STATIC_ASSERT(G_N_ELEMENTS(thing_order) == G_N_ELEMENTS(thing_fields));
-
 const struct vr_type vr_type_thing = {
     .name = "thing",
     .singular = "thing",
@@ -88,7 +83,6 @@ const struct vr_type vr_type_thing = {
     .size = sizeof(struct vr_thing),
     .kind = -1,
     .id_field = 0,
-    .wire_order = thing_order,
 };
 
 static struct vr_part *new_part(const char *name, int64_t size)

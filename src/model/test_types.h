@@ -30,7 +30,7 @@ struct vr_thing {
         bool id : 1;
         bool name : 1;
         bool description : 1;
-        bool zone : 1; /* out of alphabetical order, to see wire_order at work */
+        bool zone : 1;
         bool flag : 1;
         bool count : 1;
         bool natural : 1;
