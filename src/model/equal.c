@@ -69,6 +69,11 @@ static bool equal_members(const struct vr_field *field, const void *a, const voi
     g_assert_not_reached();
 }
 
+bool vr_field_equal(const void *a, const void *b, const struct vr_field *field)
+{
+    return equal_members(field, vr_member_at(a, field), vr_member_at(b, field));
+}
+
 bool vr_equal(const void *a, const void *b)
 {
     if (a == b)

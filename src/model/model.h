@@ -143,6 +143,10 @@ bool vr_equal(const void *a, const void *b);
  * member by member, lists as a whole, links as a whole: what PUT means. */
 void vr_merge(void *into, const void *from);
 
+/* Three-way: brings @mine, an edited copy of @base, up to @theirs, a newer version of @base (all of
+ * one type).  Where both changed the same member, mine wins. */
+void vr_rebase(void *mine, const void *base, const void *theirs);
+
 /* The id of an object of an identified type, or NULL when unset.  Borrowed. */
 const char *vr_id(const void *object);
 void vr_set_id(void *object, const char *id);

@@ -217,13 +217,22 @@ const struct vr_field *vr_type_field(const struct vr_type *type, const char *nam
 }
 
 /* A struct member that another object refers to as well is replaced by a copy to be changed. */
-static void own_sole(void **member)
+void vr_own_sole(void **member)
 {
     if (g_atomic_int_get(refs_of(*member)) == 1)
         return;
     void *copy = vr_copy(*member);
     vr_unref(*member);
     *member = copy;
+}
+
+void vr_field_copy(void *into, const void *from, const struct vr_field *field)
+{
+    if (vr_has_bit(into, field))
+        free_member(into, field);
+    memcpy(vr_member_at(into, field), vr_member_at(from, field), member_size(field));
+    own_member(into, field);
+    vr_set_has(into, field, true);
 }
 
 void vr_merge(void *into, const void *from)
@@ -235,15 +244,11 @@ void vr_merge(void *into, const void *from)
         const void *new = vr_member_at(from, field);
         if (field->kind == VR_FIELD_STRUCT && vr_field_shape(field) == VR_SHAPE_ONE &&
             *(void **)old && *(void *const *)new) {
-            own_sole(old);
+            vr_own_sole(old);
             vr_merge(*(void **)old, *(void *const *)new);
             continue;
         }
-        if (vr_has_bit(into, field))
-            free_member(into, field);
-        memcpy(old, new, member_size(field));
-        own_member(into, field);
-        vr_set_has(into, field, true);
+        vr_field_copy(into, from, field);
     }
 }
 

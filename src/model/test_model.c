@@ -144,6 +144,34 @@ static void test_merge_leaves_shared_parts(void)
     g_assert_cmpint(old->part->size, ==, 5);
 }
 
+static void test_rebase(void)
+{
+    vr_auto struct vr_thing *base = vr_test_thing();
+    vr_auto struct vr_thing *mine = vr_copy(base), *theirs = vr_copy(base);
+    VR_SET_STRING(mine, name, "mine");
+    VR_SET(theirs, count, 77);
+    VR_CLEAR(theirs, labels);
+    VR_SET_STRING(theirs, name, "theirs");
+    vr_rebase(mine, base, theirs);
+    g_assert_cmpstr(mine->name, ==, "mine");
+    g_assert_cmpint(mine->count, ==, 77);
+    g_assert_false(mine->has.labels);
+    vr_auto struct vr_thing *same = vr_copy(theirs);
+    vr_rebase(same, theirs, theirs);
+    g_assert_true(vr_equal(same, theirs));
+}
+
+static void test_rebase_looks_into_structs(void)
+{
+    vr_auto struct vr_thing *base = vr_test_thing();
+    vr_auto struct vr_thing *mine = vr_copy(base), *theirs = vr_copy(base);
+    VR_SET_STRING(mine->part, name, "mine");
+    VR_SET(theirs->part, size, 1234);
+    vr_rebase(mine, base, theirs);
+    g_assert_cmpstr(mine->part->name, ==, "mine");
+    g_assert_cmpint(mine->part->size, ==, 1234);
+}
+
 static void test_assignment(void)
 {
     vr_auto struct vr_thing *thing = VR_NEW(thing);
@@ -284,6 +312,8 @@ int main(int argc, char **argv)
     g_test_add_func("/model/a merge copies what is set, structs member by member", test_merge);
     g_test_add_func("/model/a merge into nothing is a copy", test_merge_into_empty);
     g_test_add_func("/model/a merge leaves shared parts alone", test_merge_leaves_shared_parts);
+    g_test_add_func("/model/a rebase keeps my changes and takes theirs", test_rebase);
+    g_test_add_func("/model/a rebase looks into structs", test_rebase_looks_into_structs);
     g_test_add_func("/model/assignment sets the bit and frees the old value", test_assignment);
     g_test_add_func("/model/a list keeps its order", test_list);
     g_test_add_func("/model/a map is sorted and its keys are unique", test_map);

@@ -91,6 +91,13 @@ void vr_item_free(const struct vr_field *field, void *item);
 void *vr_item_copy(const struct vr_field *field, const void *item);
 bool vr_item_equal(const struct vr_field *field, const void *a, const void *b);
 
+/* One field of two objects of a type, set in both. */
+bool vr_field_equal(const void *a, const void *b, const struct vr_field *field);
+/* Sets one field of @into to a copy of the one in @from, where it is set. */
+void vr_field_copy(void *into, const void *from, const struct vr_field *field);
+/* Replaces a struct member that another object refers to as well by a copy. */
+void vr_own_sole(void **member);
+
 /* Readers add @key (taken) and @value in whatever order they come, then call vr_map_settle()
  * once: it sorts, and of entries with the same key keeps the last. */
 void vr_map_add(struct vr_map *map, char *key, void *value);
