@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * pki: the Manager's own certificate authority and what it signs.
+ *
+ * Everything is made once and kept: "ensure" leaves a good file alone and
+ * makes what is missing, so that a run after a crash completes the first.
+ * Keys are RSA: libvirt and QEMU refuse TLS certificates of ECDSA keys
+ * ("usage does not permit key encipherment", facts/test-lab.md 3).
+ *
+ *   FOLDER/ca.key          0600, self-signed for 10 years; never replaced
+ *   FOLDER/ca.pem
+ *   any key and certificate signed by it, as the caller names them
+ */
+
+#include "base/base.h"
+
+enum vr_pki_use {
+    VR_PKI_SERVER = 1, /* extended key usage: TLS server */
+    VR_PKI_CLIENT = 2, /* extended key usage: TLS client */
+};
+
+/* RSA bits of every key: 3072 is GnuTLS' "high", good beyond the CA's 10 years. */
+#define VR_PKI_KEY_BITS 3072
+#define VR_PKI_CA_DAYS 3653
+/* Browsers refuse server certificates that live longer. */
+#define VR_PKI_HTTPS_DAYS 398
+#define VR_PKI_HOST_DAYS 1826
+/* A certificate with less left is signed anew, with the same key. */
+#define VR_PKI_RENEW_DAYS 30
+
+struct vr_pki_request {
+    const char *ca_folder;    /* with ca.pem and ca.key */
+    const char *certificate;  /* path to write, 0644 */
+    const char *key;          /* path to write, 0600; an existing key is used again */
+    const char *common_name;  /* at most 64 bytes (RFC 5280, ub-common-name) */
+    const char *const *names; /* host names and IP addresses for the subjectAltName; NULL-ended */
+    unsigned use;             /* enum vr_pki_use, or'ed */
+    unsigned days;
+    unsigned key_bits; /* 0: VR_PKI_KEY_BITS */
+};
+
+/*
+ * Makes the authority in @folder, which must exist, unless it is there.  Fails when the
+ * certificate is there without its key or they do not belong together: replacing an authority
+ * would lock out every host, so a person must bring the backup.
+ */
+bool vr_pki_ensure_ca(const char *folder, const char *organization, unsigned key_bits,
+                      struct vr_error **error);
+
+/*
+ * Makes key and certificate unless both are there, belong together and to the authority, carry
+ * all of @request's names and uses, and have VR_PKI_RENEW_DAYS left.  *@ret_made says whether a
+ * certificate was signed; it may be NULL.
+ */
+bool vr_pki_ensure_certificate(const struct vr_pki_request *request, bool *ret_made,
+                               struct vr_error **error);
