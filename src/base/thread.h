@@ -28,6 +28,29 @@
 #define VR_RELEASE_SHARED(...) VR_TSA(release_shared_capability(__VA_ARGS__))
 #define VR_NO_THREAD_SAFETY VR_TSA(no_thread_safety_analysis)
 
+/*
+ * ThreadSanitizer does not see the synchronization within GLib, which is not
+ * built with it.  vr_mutex tells it; where memory changes threads by other
+ * means of GLib (a thread pool, a queue), the giver calls vr_thread_release()
+ * and the taker vr_thread_acquire() on it.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define VR_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VR_TSAN 1
+#endif
+#endif
+#ifdef VR_TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define vr_thread_acquire(address) __tsan_acquire(address)
+#define vr_thread_release(address) __tsan_release(address)
+#else
+#define vr_thread_acquire(address) ((void)(address))
+#define vr_thread_release(address) ((void)(address))
+#endif
+
 struct VR_CAPABILITY("mutex") vr_mutex {
     GMutex mutex;
 };
@@ -43,9 +66,11 @@ static inline void vr_mutex_done(struct vr_mutex *mutex)
 static inline void vr_mutex_lock(struct vr_mutex *mutex) VR_ACQUIRE(mutex) VR_NO_THREAD_SAFETY
 {
     g_mutex_lock(&mutex->mutex);
+    vr_thread_acquire(mutex);
 }
 static inline void vr_mutex_unlock(struct vr_mutex *mutex) VR_RELEASE(mutex) VR_NO_THREAD_SAFETY
 {
+    vr_thread_release(mutex);
     g_mutex_unlock(&mutex->mutex);
 }
 
