@@ -115,9 +115,9 @@ static void read_attributes(struct reader *r, void *object, int count, const xml
     }
 }
 
-static struct frame root_frame(struct reader *r, const char *name)
+static struct frame root_frame(struct reader *r, const char *name, bool prefixed)
 {
-    if (strcmp(name, r->root_tag) != 0) {
+    if (prefixed || strcmp(name, r->root_tag) != 0) {
         g_autofree char *what = g_strdup_printf("Expected the element '%s'", r->root_tag);
         fail(r, what);
         return (struct frame){ .kind = UNKNOWN };
@@ -186,7 +186,7 @@ static void start_element(void *arg, const xmlChar *local, const xmlChar *prefix
     struct frame *parent = r->depth ? &r->frames[r->depth - 1] : NULL;
     struct frame frame = { .kind = UNKNOWN };
     if (!parent)
-        frame = root_frame(r, name);
+        frame = root_frame(r, name, prefix != NULL);
     else if (parent->kind == TEXT)
         fail(r, "An element where a value should be");
     else if (parent->kind == OBJECT && !prefix)
