@@ -79,6 +79,9 @@ const char *vr_job_start(struct vr_txn *txn, const struct vr_job_start *start)
 void vr_job_done(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 /* Takes *@error. */
 void vr_job_fail(struct vr_job_run *run, struct vr_error **error) VR_REQUIRES(vr_role_engine);
+/* Commits the transaction and the context inside a step, then goes on with @next and a new
+ * transaction: for a decision that a crash must not forget in mid-step. */
+void vr_job_record(struct vr_job_run *run, vr_step_fn *next) VR_REQUIRES(vr_role_engine);
 void vr_job_progress(struct vr_job_run *run, unsigned percent) VR_REQUIRES(vr_role_engine);
 
 /* A host call that belongs to the run.  @code as in world.h; @result is borrowed. */
