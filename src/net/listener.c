@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/faults.h"
+#include "gen/faults.h"
 #include "net/stream.h"
 
 #define BACKLOG 128
@@ -87,7 +87,7 @@ struct vr_listener *vr_listener_new(struct vr_loop *loop, const char *address, u
 {
     int fd = open_any(address, port);
     if (fd < 0) {
-        vr_error_set(error, &vr_fault_network, "Cannot listen on %s port %u: %s.",
+        vr_error_set(error, &vr_fault_peer_unreachable, "Cannot listen on %s port %u: %s.",
                      address ? address : "any address", port, g_strerror(-fd));
         return NULL;
     }

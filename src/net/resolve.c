@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "net/faults.h"
+#include "gen/faults.h"
 
 /* Names that a server does not answer for block a worker for its resolver's patience. */
 #define WORKERS 4
@@ -35,7 +35,7 @@ static void report(void *arg)
             freeaddrinfo(resolve->addresses);
     } else if (resolve->result) {
         vr_auto_error struct vr_error *error = NULL;
-        vr_error_set(&error, &vr_fault_network, "Cannot resolve '%s': %s.", resolve->host,
+        vr_error_set(&error, &vr_fault_peer_unreachable, "Cannot resolve '%s': %s.", resolve->host,
                      gai_strerror(resolve->result));
         resolve->fn(NULL, error, resolve->arg);
     } else {

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "net/faults.h"
+#include "gen/faults.h"
 
 enum phase {
     BETWEEN,     /* frames: only line ends */
@@ -60,7 +60,7 @@ static bool refuse(struct vr_stomp_parser *parser, const char *why, struct vr_er
 {
     parser->phase = BROKEN;
     vr_buffer_done(&parser->frame);
-    vr_error_set(error, &vr_fault_network_protocol, "%s", why);
+    vr_error_set(error, &vr_fault_rpc_protocol, "%s", why);
     return false;
 }
 

@@ -44,7 +44,7 @@ struct vr_stomp_parser;
 struct vr_stomp_parser *vr_stomp_parser_new(size_t max_body, vr_stomp_fn *fn, void *arg);
 void vr_stomp_parser_free(struct vr_stomp_parser *parser); /* takes NULL */
 
-/* Returns false and @error (vr_fault_network_protocol) when the peer broke the format; nothing
+/* Returns false and @error (vr_fault_rpc_protocol) when the peer broke the format; nothing
  * more may be fed then.  Also returns false, without an error, when the callback did. */
 bool vr_stomp_parser_feed(struct vr_stomp_parser *parser, const uint8_t *data, size_t len,
                           struct vr_error **error);

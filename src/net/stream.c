@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/faults.h"
+#include "gen/faults.h"
 #include "net/stream_private.h"
 
 #define CONNECT_MS 20000
@@ -178,7 +178,8 @@ static void flush(struct vr_stream *stream)
         if (r == -EAGAIN) {
             blocked = true;
         } else if (r < 0) {
-            vr_stream_fail(stream, &vr_fault_network, "Cannot send: %s.", g_strerror((int)-r));
+            vr_stream_fail(stream, &vr_fault_peer_unreachable, "Cannot send: %s.",
+                           g_strerror((int)-r));
             return;
         } else {
             vr_buffer_consume(&stream->out, (size_t)r);
@@ -236,7 +237,7 @@ static void keep_unread(struct vr_stream *stream, const uint8_t *data, size_t le
     if (!vr_stream_alive(stream))
         return;
     if (len > MAX_UNREAD)
-        vr_stream_fail(stream, &vr_fault_network_protocol, "The peer sent more than was wanted.");
+        vr_stream_fail(stream, &vr_fault_rpc_protocol, "The peer sent more than was wanted.");
     else
         vr_buffer_append(&stream->unread, data, len);
 }
@@ -273,10 +274,10 @@ static ssize_t receive_some(struct vr_stream *stream, uint8_t *into, size_t size
         if (r < 0 && (errno == EAGAIN || errno == EINTR))
             return -EAGAIN;
         if (r < 0)
-            vr_stream_fail(stream, &vr_fault_network, "The connection broke: %s.",
+            vr_stream_fail(stream, &vr_fault_peer_unreachable, "The connection broke: %s.",
                            g_strerror(errno));
         if (r == 0)
-            vr_stream_fail(stream, &vr_fault_network, "The peer closed the connection.");
+            vr_stream_fail(stream, &vr_fault_peer_unreachable, "The peer closed the connection.");
         return MAX(r, 0);
     }
 
@@ -286,13 +287,13 @@ static ssize_t receive_some(struct vr_stream *stream, uint8_t *into, size_t size
         return -EAGAIN;
     if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
         /* With TLS 1.3 a client hears only now that its certificate was refused. */
-        vr_stream_fail(stream, &vr_fault_network_trust, "The peer ended TLS: %s.",
+        vr_stream_fail(stream, &vr_fault_peer_not_trusted, "The peer ended TLS: %s.",
                        gnutls_alert_get_name(gnutls_alert_get(session)));
     else if (r < 0 && r != GNUTLS_E_PREMATURE_TERMINATION)
-        vr_stream_fail(stream, &vr_fault_network, "The connection broke: %s.",
+        vr_stream_fail(stream, &vr_fault_peer_unreachable, "The connection broke: %s.",
                        gnutls_strerror((int)r));
     else if (r <= 0)
-        vr_stream_fail(stream, &vr_fault_network, "The peer closed the connection.");
+        vr_stream_fail(stream, &vr_fault_peer_unreachable, "The peer closed the connection.");
     return MAX(r, 0);
 }
 
@@ -313,7 +314,7 @@ static void receive_nothing(struct vr_stream *stream)
     uint8_t *scratch = vr_loop_scratch(stream->loop);
     ssize_t r = recv(stream->fd, scratch, VR_LOOP_SCRATCH_SIZE, MSG_DONTWAIT);
     if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
-        vr_stream_fail(stream, &vr_fault_network, "The connection ended.");
+        vr_stream_fail(stream, &vr_fault_peer_unreachable, "The connection ended.");
 }
 
 /* --- events --- */
@@ -372,22 +373,23 @@ static void on_timer(void *arg)
     struct vr_stream *stream = arg;
     switch (stream->state) {
     case RESOLVING:
-        vr_stream_fail(stream, &vr_fault_network, "The host's name was not resolved in time.");
+        vr_stream_fail(stream, &vr_fault_peer_unreachable,
+                       "The host's name was not resolved in time.");
         break;
     case CONNECTING:
         vr_stream_connect_next(stream, ETIMEDOUT);
         break;
     case HANDSHAKING:
-        vr_stream_fail(stream, &vr_fault_network, "The TLS handshake took too long.");
+        vr_stream_fail(stream, &vr_fault_peer_unreachable, "The TLS handshake took too long.");
         break;
     case LINGERING:
-        vr_stream_fail(stream, &vr_fault_network, "The connection ended.");
+        vr_stream_fail(stream, &vr_fault_peer_unreachable, "The connection ended.");
         break;
     case ACCEPTED:
     case OPEN:
     case FINISHING:
     case CLOSED:
-        vr_stream_fail(stream, &vr_fault_network, "The peer takes no data.");
+        vr_stream_fail(stream, &vr_fault_peer_unreachable, "The peer takes no data.");
         break;
     }
 }
@@ -491,7 +493,7 @@ bool vr_stream_write(struct vr_stream *stream, const void *data, size_t len)
     if (stream->failure || stream->state >= FINISHING)
         return false;
     if (len > stream->max_queued || vr_buffer_len(&stream->out) > stream->max_queued - len) {
-        vr_stream_fail(stream, &vr_fault_network,
+        vr_stream_fail(stream, &vr_fault_peer_unreachable,
                        "The peer does not take its data: %zu bytes wait.",
                        vr_buffer_len(&stream->out));
         return false;

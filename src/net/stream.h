@@ -25,7 +25,7 @@ struct vr_stream_ops {
     /* Everything written has been handed to the system; may be NULL. */
     void (*drained)(struct vr_stream *stream, void *arg);
     /* The connection is over: the last call there is.  The owner still has to free the stream.
-     * @reason (borrowed) is never NULL; vr_fault_network_trust when the peer, or we, were not
+     * @reason (borrowed) is never NULL; vr_fault_peer_not_trusted when the peer, or we, were not
      * accepted. */
     void (*closed)(struct vr_stream *stream, const struct vr_error *reason, void *arg);
 };

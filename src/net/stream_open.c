@@ -6,7 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "net/faults.h"
+#include "gen/faults.h"
 #include "net/stream_private.h"
 
 /* A half-open peer is found by the system: unacknowledged data, or silence. */
@@ -27,14 +27,14 @@ void vr_stream_shake_hands(struct vr_stream *stream)
         vr_stream_become_open(stream);
     } else if (r == GNUTLS_E_PREMATURE_TERMINATION || r == GNUTLS_E_PULL_ERROR ||
                r == GNUTLS_E_PUSH_ERROR) {
-        vr_stream_fail(stream, &vr_fault_network,
+        vr_stream_fail(stream, &vr_fault_peer_unreachable,
                        "The peer closed the connection during the TLS handshake.");
     } else if (r == GNUTLS_E_FATAL_ALERT_RECEIVED) {
-        vr_stream_fail(stream, &vr_fault_network_trust, "The peer refused TLS: %s.",
+        vr_stream_fail(stream, &vr_fault_peer_not_trusted, "The peer refused TLS: %s.",
                        gnutls_alert_get_name(gnutls_alert_get(session)));
     } else {
         const char *refusal = stream->session->refusal;
-        vr_stream_fail(stream, &vr_fault_network_trust, "%s",
+        vr_stream_fail(stream, &vr_fault_peer_not_trusted, "%s",
                        refusal ? refusal : gnutls_strerror(r));
         gnutls_alert_send_appropriate(session, r);
     }
@@ -117,7 +117,8 @@ void vr_stream_connect_next(struct vr_stream *stream, int last_error)
         last_error = errno;
         vr_stream_drop_socket(stream);
     }
-    vr_stream_fail(stream, &vr_fault_network, "Cannot connect: %s.", g_strerror(last_error));
+    vr_stream_fail(stream, &vr_fault_peer_unreachable, "Cannot connect: %s.",
+                   g_strerror(last_error));
 }
 
 void vr_stream_resolved(struct addrinfo *addresses, const struct vr_error *error, void *arg)

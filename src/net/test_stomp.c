@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/stomp.h"
 
-#include "net/faults.h"
+#include "gen/faults.h"
 
 /* What a frame says, as one line: COMMAND name=value ... <body>. */
 static bool note_frame(const struct vr_stomp_frame *frame, void *arg)
@@ -29,7 +29,7 @@ static char *parse(const char *bytes, size_t len, size_t step, size_t max_body)
         size_t n = MIN(step, len - at);
         g_autofree uint8_t *portion = g_memdup2(bytes + at, n);
         if (!vr_stomp_parser_feed(parser, portion, n, &error)) {
-            g_assert_true(error->fault == &vr_fault_network_protocol);
+            g_assert_true(error->fault == &vr_fault_rpc_protocol);
             g_string_append_c(seen, '!');
             break;
         }

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/faults.h"
+#include "gen/faults.h"
 #include "net/test_pki.h"
 
 /* Client and server live on one loop, in this thread; a test ends the loop when it has seen what it
@@ -243,7 +243,8 @@ static void test_only_the_right_peer_is_trusted(void) VR_NO_THREAD_SAFETY
                 g_error("%s: was accepted", trust[i].what);
             if (!strstr(f.client.closed->detail, trust[i].detail))
                 g_error("%s: %s", trust[i].what, f.client.closed->detail);
-            g_assert_true(f.client.closed->fault == &vr_fault_network_trust || !trust[i].detail[0]);
+            g_assert_true(f.client.closed->fault == &vr_fault_peer_not_trusted ||
+                          !trust[i].detail[0]);
         } else if (f.client.closed) {
             g_error("%s: %s", trust[i].what, f.client.closed->detail);
         }
@@ -267,7 +268,7 @@ static void test_certificates_are_read_again(void) VR_NO_THREAD_SAFETY
     /* A broken file changes nothing. */
     g_assert_true(g_file_set_contents(copy, "no certificate", -1, NULL));
     g_assert_false(vr_tls_reload(tls, &error));
-    g_assert_true(error->fault == &vr_fault_network_trust);
+    g_assert_true(error->fault == &vr_fault_peer_not_trusted);
     g_assert_nonnull(strstr(error->detail, "reload.crt"));
     vr_error_free(g_steal_pointer(&error));
 
@@ -291,10 +292,10 @@ static void test_a_key_that_does_not_fit_is_refused(void)
 {
     vr_auto_error struct vr_error *error = NULL;
     g_assert_null(vr_tls_new(pki->ca, pki->cert[PKI_CLIENT], pki->key[PKI_STRANGER], &error));
-    g_assert_true(error->fault == &vr_fault_network_trust);
+    g_assert_true(error->fault == &vr_fault_peer_not_trusted);
     vr_error_free(g_steal_pointer(&error));
     g_assert_null(vr_tls_new("/nowhere", pki->cert[PKI_CLIENT], pki->key[PKI_CLIENT], &error));
-    g_assert_true(error->fault == &vr_fault_network_trust);
+    g_assert_true(error->fault == &vr_fault_peer_not_trusted);
 }
 
 static void expect_client_failure(struct fixture *f, const struct vr_fault *fault,
@@ -316,7 +317,7 @@ static void test_who_does_not_listen_is_not_reached(void) VR_NO_THREAD_SAFETY
     vr_listener_free(g_steal_pointer(&f.listener));
     f.client.stream =
         vr_stream_connect(f.loop, "127.0.0.1", port, &f.client_options, &plain_ops, &f);
-    expect_client_failure(&f, &vr_fault_network, "refused");
+    expect_client_failure(&f, &vr_fault_peer_unreachable, "refused");
     teardown(&f);
 }
 
@@ -327,7 +328,7 @@ static void test_a_name_that_does_not_exist_is_an_error(void) VR_NO_THREAD_SAFET
     /* A label of more than 63 letters is refused without asking a server. */
     connect_client(&f,
                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
-    expect_client_failure(&f, &vr_fault_network, "resolve");
+    expect_client_failure(&f, &vr_fault_peer_unreachable, "resolve");
     teardown(&f);
 }
 
@@ -354,7 +355,7 @@ static void test_a_handshake_has_a_limit(void) VR_NO_THREAD_SAFETY
     f.client_options.handshake_ms = 50;
     f.client.stream =
         vr_stream_connect(f.loop, "127.0.0.1", port, &f.client_options, &plain_ops, &f);
-    expect_client_failure(&f, &vr_fault_network, "too long");
+    expect_client_failure(&f, &vr_fault_peer_unreachable, "too long");
     close(fd);
     teardown(&f);
 }
@@ -383,8 +384,9 @@ static const struct {
     const char *what, *sent;
     const struct vr_fault *fault;
 } strangers[] = {
-    { "a client that says nothing", "", &vr_fault_network },
-    { "a client that speaks no TLS", "CONNECT\naccept-version:1.2\n\n", &vr_fault_network_trust },
+    { "a client that says nothing", "", &vr_fault_peer_unreachable },
+    { "a client that speaks no TLS", "CONNECT\naccept-version:1.2\n\n",
+      &vr_fault_peer_not_trusted },
 };
 
 static void test_strangers_are_turned_away(void) VR_NO_THREAD_SAFETY
@@ -428,7 +430,7 @@ static void test_a_peer_that_does_not_read_is_closed(void) VR_NO_THREAD_SAFETY
         f.server_options.stall_ms = 50;
         int fd = raw_client(&f);
         vr_loop_run(f.loop);
-        g_assert_true(f.server.closed->fault == &vr_fault_network);
+        g_assert_true(f.server.closed->fault == &vr_fault_peer_unreachable);
         g_assert_nonnull(strstr(f.server.closed->detail, by_time ? "no data" : "bytes wait"));
         g_assert_cmpuint(vr_stream_queued(f.server.stream), ==, 0);
         close(fd);

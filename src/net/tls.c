@@ -3,7 +3,7 @@
 
 #include <gnutls/x509.h>
 
-#include "net/faults.h"
+#include "gen/faults.h"
 #include "net/tls_session.h"
 
 /* Tickets are of no use between two parties that keep their connection open. */
@@ -34,7 +34,7 @@ static bool failed(int r, const char *what, const char *file, struct vr_error **
 {
     if (r >= 0)
         return false;
-    vr_error_set(error, &vr_fault_network_trust, "%s %s: %s.", what, file, gnutls_strerror(r));
+    vr_error_set(error, &vr_fault_peer_not_trusted, "%s %s: %s.", what, file, gnutls_strerror(r));
     return true;
 }
 

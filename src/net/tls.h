@@ -15,7 +15,7 @@
 struct vr_tls;
 
 /* Reads the PEM files: certificates to trust, our certificate (followed by its chain, if any) and
- * its key.  The paths are copied, for vr_tls_reload().  NULL and @error (vr_fault_network_trust)
+ * its key.  The paths are copied, for vr_tls_reload().  NULL and @error (vr_fault_peer_not_trusted)
  * when a file cannot be read or key and certificate do not fit.  One reference. */
 struct vr_tls *vr_tls_new(const char *ca_file, const char *cert_file, const char *key_file,
                           struct vr_error **error);
