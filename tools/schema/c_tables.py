@@ -53,3 +53,43 @@ def faults_source(faults):
     out += ['    &vr_fault_%s,' % fault.name for fault in faults]
     out += ['    NULL,', '};']
     return '\n'.join(out) + '\n'
+
+
+def events_header(events):
+    out = [_HEAD, '#pragma once', '', '#include "model/event.h"', '', 'enum vr_event_code {']
+    out += ['    VR_EVENT_%s = %d,' % (event.name, event.number) for event in events]
+    out.append('};')
+    return '\n'.join(out) + '\n'
+
+
+def events_source(events):
+    out = [_HEAD, '#include "gen/events.h"', '', 'const struct vr_event_info vr_events[] = {']
+    for event in events:
+        out.append('    { %d, %s, VR_LOG_SEVERITY_%s, %d, %s },' % (
+            event.number, names.string(event.name), event.severity.upper(), event.flood,
+            names.string(event.text)))
+    out += ['};', 'const unsigned vr_event_count = %d;' % len(events)]
+    return '\n'.join(out) + '\n'
+
+
+_OPTION_MEMBERS = {'boolean': 'bool ', 'integer': 'int64_t ', 'double': 'double ',
+                   'string': 'char *'}
+
+
+def config_header(options):
+    out = [_HEAD, '#pragma once', '', '#include "model/config.h"', '', 'struct vr_config {']
+    out += ['    %s%s; /* %s */' % (_OPTION_MEMBERS[option.type], option.name, option.text)
+            for option in options]
+    out.append('};')
+    return '\n'.join(out) + '\n'
+
+
+def config_source(options):
+    out = [_HEAD, '#include "gen/config.h"', '', 'const struct vr_config_option vr_config_options[] = {']
+    for option in options:
+        out.append('    { %s, VR_OPTION_%s, %s, %s, offsetof(struct vr_config, %s) },' % (
+            names.string(option.name), option.type.upper(), names.string(option.default),
+            names.string(option.text), option.name))
+    out += ['};', 'const unsigned vr_config_option_count = %d;' % len(options),
+            'const size_t vr_config_size = sizeof(struct vr_config);']
+    return '\n'.join(out) + '\n'

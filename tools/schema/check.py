@@ -4,7 +4,7 @@
 import re
 
 import names
-from model import LIST, MAP, SCALARS, Struct
+from model import LIST, MAP, SCALARS, Field, Struct
 
 
 class Checker:
@@ -21,6 +21,7 @@ class Checker:
         self.extend()
         self.tag()
         self.verb_types()
+        self.action()
         for host in (False, True):
             structs = schema.host_structs if host else schema.structs
             enums = schema.host_enums if host else schema.enums
@@ -58,6 +59,36 @@ class Checker:
         for verb in self.schema.verbs.values():
             self.schema.host_structs[verb.params.name] = verb.params
             verb.params.plural = verb.params.name
+
+    def action(self):
+        """Gives the struct `action` a field for each parameter of each action."""
+        action = self.schema.structs.get('action')
+        if not action:
+            return
+        known = {field.name: field for field in action.own}
+        for name in sorted(self.schema.services):
+            for method in self.schema.services[name].own_methods:
+                if not method.is_action:
+                    continue
+                for param in method.params + [p for v in method.variants for p in v.params]:
+                    self.action_field(action, known, param)
+        action.own.sort(key=lambda field: field.name)
+
+    def action_field(self, action, known, param):
+        container = LIST if param.list else None
+        other = known.get(param.name)
+        if other:
+            if (other.type_name, other.container) != (param.type_name, container):
+                self.error(param.line, 'parameter `%s` has another type at %s:%d' %
+                           (param.name, other.line.file, other.line.number))
+            return
+        field = Field(param.name, param.type_name, param.line)
+        field.container = container
+        field.doc = ''
+        if 'password' in param.name:
+            field.flags.add('secret')
+        known[param.name] = field
+        action.own.append(field)
 
     def inherit(self, struct, structs, chain=()):
         """Fills struct.fields with the inherited ones first."""
@@ -208,8 +239,6 @@ class Checker:
                         self.error(line, '{%s} is no link of `%s`' % (name, entity.name))
                 if not href.startswith('/') or href.count('{') != href.count('}'):
                     self.error(line, '`%s` is no path' % href)
-            if not entity.hrefs:
-                self.error(entity.line, 'entity `%s` has no href' % entity.name)
             if entity.order:
                 self.path(struct, *entity.order)
             for _, path, _, line in entity.words:

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import c_tables
 import c_types
 import lines
+import routes
 from check import Checker
 from load import Loader
 
@@ -39,6 +40,9 @@ def outputs(schema):
     host_enums, host_structs = named(schema.host_enums), named(schema.host_structs)
     entities = named(schema.entities)
     verbs, faults = named(schema.verbs), named(schema.faults)
+    events = sorted(schema.events.values(), key=lambda event: event.number)
+    options = named(schema.options)
+    tree = routes.Tree(schema)
     return {
         'model_api.h': lambda: c_types.header(enums, structs, entities),
         'model_api.c': lambda: c_types.source('model_api.h', enums, structs, entities),
@@ -48,6 +52,12 @@ def outputs(schema):
         'verbs.c': lambda: c_tables.verbs_source(verbs),
         'faults.h': lambda: c_tables.faults_header(faults),
         'faults.c': lambda: c_tables.faults_source(faults),
+        'events.h': lambda: c_tables.events_header(events),
+        'events.c': lambda: c_tables.events_source(events),
+        'config.h': lambda: c_tables.config_header(options),
+        'config.c': lambda: c_tables.config_source(options),
+        'routes.h': lambda: routes.header(schema),
+        'routes.c': lambda: routes.source(tree, entities),
     }
 
 

@@ -249,8 +249,9 @@ class Loader:
 
     def locator(self, service, line):
         self.no_children(line)
-        if len(line.tokens) != 3:
-            self.error(line, 'expected `locator NAME SERVICE`, or {NAME} for an id')
+        hidden = line.tokens[3:] == ['hidden']
+        if len(line.tokens) != (4 if hidden else 3):
+            self.error(line, 'expected `locator NAME SERVICE [hidden]`, or {NAME} for an id')
             return
         name = line.tokens[1]
         path = name.replace('_', '')
@@ -259,7 +260,7 @@ class Loader:
         if any(other.path == path for other in service.own_locators):
             self.error(line, 'service `%s` has this locator twice' % service.name)
             return
-        service.own_locators.append(Locator(name, path, line.tokens[2], line))
+        service.own_locators.append(Locator(name, path, line.tokens[2], line, hidden))
 
     def method(self, service, line):
         name = self.name(line, 0, 'a method', False)

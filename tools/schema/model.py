@@ -115,12 +115,13 @@ class Method:
 
 
 class Locator:
-    def __init__(self, name, path, service_name, line):
+    def __init__(self, name, path, service_name, line, hidden=False):
         self.name = name
         self.path = path            # None: any id
         self.service_name = service_name
         self.service = None
         self.line = line
+        self.hidden = hidden        # reachable, but not linked to
 
 
 class Service:

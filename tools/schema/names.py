@@ -14,7 +14,7 @@ vr_object has
 # Names of src/model/ that a type of the schema must not take as struct vr_<name>.
 RESERVED_TYPES = set('''
 object list map field type enum kind_info search_word verb fault error operation route service param
-reading call config event_info option_info codec_caps codec_hooks mutex thread_role
+reading call config http_method way event_info config_option codec_caps codec_hooks mutex thread_role
 '''.split())
 
 
