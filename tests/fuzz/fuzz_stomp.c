@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t len = size - step_count;
 
     struct vr_buffer written = { 0 };
-    struct seen whole = { g_byte_array_new(), &written, false }, parts = { g_byte_array_new(), NULL, false };
+    struct seen whole = { g_byte_array_new(), &written, false },
+                parts = { g_byte_array_new(), NULL, false };
     bool good = parse(&whole, bytes, len, NULL, 0);
     g_assert(parse(&parts, bytes, len, data, step_count) == good);
     g_assert(whole.text->len == parts.text->len);
