@@ -126,8 +126,7 @@ static void default_agent(GKeyFile *config, const char *state)
                            " auto, kvm or tcg; auto is TCG where the processor shows no vmx or svm"
                            " flag.",
                            NULL);
-    g_key_file_set_boolean(config, "sanlock", "watchdog", FALSE);
-    g_key_file_set_string(config, "log", "level", "info");
+    g_key_file_set_string(config, "agent", "log", "info");
 }
 
 /* Reads @path, or the defaults when it is missing, applies @settings, writes what changed. */
