@@ -28,6 +28,10 @@
 
 #define VR_PATH_IDS 8
 
+/* How long a call that writes waits for a database that is down, before it is answered with 503
+ * (docs/architecture.md, "Store").  Half of what the shortest-tempered client waits. */
+#define VR_CALL_DATABASE_WAIT_MS 15000
+
 /* What REST knows of the caller; outlives the call. */
 struct vr_caller {
     const char *user_id;   /* entity id of the user */
@@ -55,6 +59,39 @@ static inline const char *vr_call_parent_id(const struct vr_call *call)
 {
     return call->ids[call->id_count - 2];
 }
+
+/* --- what REST gives and gets --- */
+
+/* How a call ended.  Everything is borrowed and valid inside the callback only. */
+struct vr_call_reply {
+    int status; /* of HTTP */
+    const struct vr_error *error; /* NULL: it succeeded */
+    /* An entity to show from the committed inventory; -1 and NULL: none. */
+    int kind;
+    const char *id;
+    bool created;               /* add: Location is wanted */
+    const void *object;         /* shown as it is (vr_call_answer), or the echoed body of an action */
+    const char *action_status;  /* actions and removals: "complete", "in_progress", "failed" */
+    const char *creation_status; /* adds with a job: "pending"; or NULL */
+    const char *job_id;         /* or NULL */
+};
+/* Engine thread; must not block.  Called exactly once, never from inside vr_call_begin(). */
+typedef void vr_call_replied(const struct vr_call_reply *reply, void *arg);
+
+/*
+ * A call to be begun.  Any thread.  @ids are copied, @body (may be NULL) is taken, @caller and
+ * @operation are borrowed and outlive the call, @params are pairs of name and value, NULL ended, and
+ * copied: query parameters before matrix parameters before headers, names in lower case; a header
+ * `Expect` or `X-Ovirt-Expect` comes as "expect".
+ */
+struct vr_call *vr_call_new(const struct vr_operation *operation, const char *const *ids,
+                            unsigned id_count, void *body, const struct vr_caller *caller,
+                            const char *correlation_id, const char *const *params,
+                            vr_call_replied *replied, void *arg);
+/* Runs the operation's `write` handler, at once or when the database is back.  Takes @call. */
+void vr_call_begin(struct vr_engine *engine, struct vr_call *call) VR_REQUIRES(vr_role_engine);
+
+/* --- what handlers ask --- */
 
 void *vr_call_take_body(struct vr_call *call);
 /* A parameter of the query, the last path segment's matrix, or a header; NULL when absent. */

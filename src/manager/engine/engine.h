@@ -47,6 +47,10 @@ void vr_engine_host_state(struct vr_engine *engine, const char *host_id, bool co
 /* @method "|virt|VM_status|<id>", @params raw JSON. */
 void vr_engine_host_event(struct vr_engine *engine, const char *host_id, const char *method,
                           const char *params) VR_REQUIRES(vr_role_engine);
+/* Whether the database answers.  While it does not, new calls of REST wait (call.h), and a module
+ * decides only what cannot wait. */
+void vr_engine_database(struct vr_engine *engine, bool up) VR_REQUIRES(vr_role_engine);
+bool vr_engine_database_up(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);
 
 /* --- clock, chance, timers --- */
 
