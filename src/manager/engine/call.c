@@ -119,8 +119,9 @@ static void waited_long_enough(struct vr_engine *engine, void *arg)
 
 static void watch_database(struct call *call)
 {
+    struct vr_engine *engine = call->base.engine;
     if (call->timer == 0)
-        call->timer = vr_engine_after(call->base.engine, VR_CALL_DATABASE_WAIT_MS,
+        call->timer = vr_engine_after(engine, engine->config->CommitTimeoutInSeconds * 1000,
                                       waited_long_enough, call);
 }
 

@@ -28,10 +28,6 @@
 
 #define VR_PATH_IDS 8
 
-/* How long a call that writes waits for a database that is down, before it is answered with 503
- * (docs/architecture.md, "Store").  Half of what the shortest-tempered client waits. */
-#define VR_CALL_DATABASE_WAIT_MS 15000
-
 /* What REST knows of the caller; outlives the call. */
 struct vr_caller {
     const char *user_id;   /* entity id of the user */
@@ -88,7 +84,8 @@ struct vr_call *vr_call_new(const struct vr_operation *operation, const char *co
                             unsigned id_count, void *body, const struct vr_caller *caller,
                             const char *correlation_id, const char *const *params,
                             vr_call_replied *replied, void *arg);
-/* Runs the operation's `write` handler, at once or when the database is back.  Takes @call. */
+/* Runs the operation's `write` handler, at once or when the database is back; 503 when it stays away
+ * for longer than the option CommitTimeoutInSeconds.  Takes @call. */
 void vr_call_begin(struct vr_engine *engine, struct vr_call *call) VR_REQUIRES(vr_role_engine);
 
 /* --- what handlers ask --- */

@@ -120,6 +120,9 @@ struct vr_event_about {
 void vr_event_add(struct vr_txn *txn, enum vr_event_code code, const struct vr_event_about *about,
                   ...) VR_REQUIRES(vr_role_engine) G_GNUC_NULL_TERMINATED;
 
+/* Gives an event that was not made by vr_event_add() its number, id and time. */
+void vr_event_number(struct vr_txn *txn, struct vr_event *event) VR_REQUIRES(vr_role_engine);
+
 /* --- modules --- */
 
 /* A part of the Manager that lives on the engine thread.  engine/modules.c lists them. */

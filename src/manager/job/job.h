@@ -32,7 +32,7 @@ struct vr_job_run {
 
 typedef void vr_step_fn(struct vr_job_run *run);
 
-struct vr_step {
+struct vr_job_step {
     const char *name;
     vr_step_fn *run;  /* ends with vr_job_done() or vr_job_fail(), now or later */
     vr_step_fn *undo; /* the same; NULL: nothing to undo */
@@ -41,7 +41,7 @@ struct vr_step {
 struct vr_job_type {
     const char *name;              /* "AddDisk": recorded; once released it keeps its name */
     const struct vr_type *context; /* recorded before and after every step */
-    const struct vr_step *steps;
+    const struct vr_job_step *steps;
     unsigned step_count;
     /* Inside the last transaction of a job: what else ends with it (an event, a status).  May be
      * NULL.  @failed: after the last undo; @error is the first failure. */
@@ -92,7 +92,7 @@ void vr_job_call(struct vr_job_run *run, const char *host_id, const struct vr_ve
     VR_REQUIRES(vr_role_engine);
 /* Calls @fn after @ms: polling, retry. */
 void vr_job_after(struct vr_job_run *run, int64_t ms, vr_step_fn *fn) VR_REQUIRES(vr_role_engine);
-/* An error from a host's answer: fault host_rpc (network_error for 5022) with code and message. */
+/* An error from a host's answer: fault host_rpc (host_unreachable for 5022) with code and message. */
 void vr_job_host_error(struct vr_error **error, const char *what, int code, const char *message);
 
 /* Whether the job still runs; and a callback when it has ended (never from inside). */
