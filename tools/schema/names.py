@@ -7,7 +7,7 @@ import re
 _TAKEN = set('''
 auto break case char const continue default do double else enum extern float for goto if inline int
 long register restrict return short signed sizeof static struct switch typedef union unsigned void
-volatile while asm typeof bool true false linux unix i386 errno stdin stdout stderr NULL major minor
+volatile while asm typeof bool true false linux unix i386 errno stdin stdout stderr NULL
 vr_object has
 '''.split())
 
