@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/config.h"
+
+#include <unistd.h>
+
+static const char *const agent_keys[] = { "address",  "port", "image-port",  "state",
+                                          "run-root", "ca",   "certificate", "key",
+                                          "uuid",     "log",  NULL };
+static const char *const libvirt_keys[] = { "uri",         "accel", "log-dir", "serial-log-dir",
+                                            "console-dir", NULL };
+static const char *const network_keys[] = { "bridges", "connectivity-timeout", NULL };
+
+static const struct {
+    const char *name;
+    const char *const *keys;
+} groups[] = {
+    { "agent", agent_keys },
+    { "libvirt", libvirt_keys },
+    { "network", network_keys },
+};
+
+bool vr_cpuinfo_has_virtualization(const char *cpuinfo)
+{
+    const char *flags = strstr(cpuinfo, "\nflags");
+    if (!flags)
+        return false;
+    const char *end = strchr(flags + 1, '\n');
+    g_autofree char *line = end ? g_strndup(flags, end - flags) : g_strdup(flags);
+    g_auto(GStrv) words = g_strsplit_set(line, " \t:", -1);
+    return g_strv_contains((const char *const *)words, "vmx") ||
+           g_strv_contains((const char *const *)words, "svm");
+}
+
+static enum vr_accel detect_accel(void)
+{
+    g_autofree char *cpuinfo = NULL;
+    if (!g_file_get_contents("/proc/cpuinfo", &cpuinfo, NULL, NULL))
+        return VR_ACCEL_TCG;
+    return vr_cpuinfo_has_virtualization(cpuinfo) && access("/dev/kvm", R_OK | W_OK) == 0
+               ? VR_ACCEL_KVM
+               : VR_ACCEL_TCG;
+}
+
+static bool check_names(GKeyFile *file, struct vr_error **error)
+{
+    g_auto(GStrv) found = g_key_file_get_groups(file, NULL);
+    for (char **group = found; *group; group++) {
+        const char *const *keys = NULL;
+        for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
+            if (!strcmp(groups[i].name, *group))
+                keys = groups[i].keys;
+        if (!keys) {
+            vr_error_set(error, &vr_fault_bad_request, "There is no group [%s].", *group);
+            return false;
+        }
+        g_auto(GStrv) names = g_key_file_get_keys(file, *group, NULL, NULL);
+        for (char **name = names; *name; name++)
+            if (!g_strv_contains(keys, *name)) {
+                vr_error_set(error, &vr_fault_bad_request, "Group [%s] has no option \"%s\".",
+                             *group, *name);
+                return false;
+            }
+    }
+    return true;
+}
+
+/* Owned; NULL when the option is absent (and has no default) or empty. */
+static char *get_string(GKeyFile *file, const char *group, const char *key, const char *otherwise)
+{
+    char *value = g_key_file_get_string(file, group, key, NULL);
+    if (!value)
+        return g_strdup(otherwise);
+    g_strstrip(value);
+    if (!*value)
+        g_clear_pointer(&value, g_free);
+    return value;
+}
+
+static bool get_number(GKeyFile *file, const char *group, const char *key, unsigned otherwise,
+                       unsigned most, unsigned *ret, struct vr_error **error)
+{
+    g_autofree char *text = get_string(file, group, key, NULL);
+    *ret = otherwise;
+    if (!text)
+        return true;
+    guint64 value;
+    if (!g_ascii_string_to_unsigned(text, 10, 0, most, &value, NULL)) {
+        vr_error_set(error, &vr_fault_bad_request, "Option \"%s\" must be a number from 0 to %u.",
+                     key, most);
+        return false;
+    }
+    *ret = value;
+    return true;
+}
+
+static bool read_agent(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
+{
+    config->address = get_string(file, "agent", "address", "::");
+    config->state = get_string(file, "agent", "state", "/var/lib/vireo/agent");
+    config->run_root = get_string(file, "agent", "run-root", "/rhev/data-center");
+    config->ca = get_string(file, "agent", "ca", NULL);
+    config->certificate = get_string(file, "agent", "certificate", NULL);
+    config->key = get_string(file, "agent", "key", NULL);
+    config->uuid = get_string(file, "agent", "uuid", NULL);
+    if (!config->address || !config->state || !config->run_root) {
+        vr_error_set(error, &vr_fault_bad_request, "address, state and run-root cannot be empty.");
+        return false;
+    }
+    if (!!config->ca != !!config->certificate || !!config->ca != !!config->key) {
+        vr_error_set(error, &vr_fault_bad_request, "ca, certificate and key belong together.");
+        return false;
+    }
+
+    static const struct {
+        const char *word;
+        enum vr_log_level level;
+    } levels[] = { { "error", VR_LOG_ERROR },
+                   { "warning", VR_LOG_WARNING },
+                   { "info", VR_LOG_INFO },
+                   { "debug", VR_LOG_DEBUG } };
+    g_autofree char *level = get_string(file, "agent", "log", "info");
+    bool known = false;
+    for (unsigned i = 0; i < G_N_ELEMENTS(levels); i++)
+        if (!g_strcmp0(level, levels[i].word)) {
+            config->log = levels[i].level;
+            known = true;
+        }
+    if (!known) {
+        vr_error_set(error, &vr_fault_bad_request,
+                     "Option \"log\" must be error, warning, info or debug.");
+        return false;
+    }
+    return get_number(file, "agent", "port", 54321, 65535, &config->port, error) &&
+           get_number(file, "agent", "image-port", 54322, 65535, &config->image_port, error);
+}
+
+static bool read_libvirt(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
+{
+    config->libvirt_uri = get_string(file, "libvirt", "uri", "qemu:///system");
+    config->qemu_log_dir = get_string(file, "libvirt", "log-dir", "/var/log/libvirt/qemu");
+    config->serial_log_dir = get_string(file, "libvirt", "serial-log-dir", NULL);
+    config->console_dir = get_string(file, "libvirt", "console-dir", NULL);
+    g_autofree char *accel = get_string(file, "libvirt", "accel", "auto");
+    if (!g_strcmp0(accel, "auto")) {
+        config->accel = detect_accel();
+    } else if (!g_strcmp0(accel, "kvm")) {
+        config->accel = VR_ACCEL_KVM;
+    } else if (!g_strcmp0(accel, "tcg")) {
+        config->accel = VR_ACCEL_TCG;
+    } else {
+        vr_error_set(error, &vr_fault_bad_request, "Option \"accel\" must be auto, kvm or tcg.");
+        return false;
+    }
+    return true;
+}
+
+struct vr_agent_config *vr_agent_config_read(const char *path, struct vr_error **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) failure = NULL;
+    if (path && !g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &failure)) {
+        vr_error_set(error, &vr_fault_bad_request, "%s: %s", path, failure->message);
+        return NULL;
+    }
+
+    struct vr_agent_config *config = g_new0(struct vr_agent_config, 1);
+    config->bridges = g_key_file_get_string_list(file, "network", "bridges", NULL, NULL);
+    if (!config->bridges)
+        config->bridges = g_new0(char *, 1);
+    if (!check_names(file, error) || !read_agent(config, file, error) ||
+        !read_libvirt(config, file, error) ||
+        !get_number(file, "network", "connectivity-timeout", 4, 3600, &config->connectivity_timeout,
+                    error)) {
+        vr_error_prefix(error, "%s", path ? path : "the defaults");
+        vr_agent_config_free(config);
+        return NULL;
+    }
+    return config;
+}
+
+void vr_agent_config_free(struct vr_agent_config *config)
+{
+    if (!config)
+        return;
+    g_free(config->address);
+    g_free(config->state);
+    g_free(config->run_root);
+    g_free(config->ca);
+    g_free(config->certificate);
+    g_free(config->key);
+    g_free(config->uuid);
+    g_free(config->libvirt_uri);
+    g_free(config->qemu_log_dir);
+    g_free(config->serial_log_dir);
+    g_free(config->console_dir);
+    g_strfreev(config->bridges);
+    g_free(config);
+}

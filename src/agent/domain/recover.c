@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define VR_LOG_MODULE "domain"
+#include "agent/domain/vm.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * After the agent's start, and after libvirt came back, the table is made to
+ * agree with what runs: domains with our metadata are adopted, machines that
+ * were running and are gone went down meanwhile.
+ */
+
+#define LOG_TAIL 8192
+
+static bool is_ours(const char *xml)
+{
+    vr_auto_error struct vr_error *error = NULL;
+    vr_auto_tree xmlDoc *doc = vr_tree_parse(xml, strlen(xml), &error);
+    return doc && vr_domain_metadata(xmlDocGetRootElement(doc));
+}
+
+static const char *pause_code(int reason)
+{
+    return reason == VIR_DOMAIN_PAUSED_IOERROR ? "EOTHER" : "NOERR";
+}
+
+static void adopt_state(struct vr_domains *domains, struct vr_vm *vm, virDomainPtr dom)
+{
+    int state, reason;
+    if (virDomainGetState(dom, &state, &reason, 0) < 0)
+        return;
+    if (state == VIR_DOMAIN_PAUSED) {
+        vr_event_set_paused(domains, vm, pause_code(reason));
+        return;
+    }
+    vr_mutex_lock(&domains->lock);
+    if (vm->shutdown_asked) {
+        vm->down_deadline = g_get_monotonic_time() + VR_POWERING_DOWN_MS * 1000;
+        vr_vm_set_state(domains, vm, VR_STATE_POWERING_DOWN);
+    }
+    if (!vm->shutdown_asked && vm->state != VR_STATE_POWERING_UP)
+        vr_vm_set_state(domains, vm, VR_STATE_UP);
+    vr_mutex_unlock(&domains->lock);
+}
+
+/* Takes over one running domain; false when it is somebody else's. */
+static bool adopt(struct vr_domains *domains, virDomainPtr dom, GHashTable *seen)
+{
+    char id[VIR_UUID_STRING_BUFLEN];
+    char *xml = virDomainGetUUIDString(dom, id) == 0 ? virDomainGetXMLDesc(dom, 0) : NULL;
+    bool ours = xml && is_ours(xml);
+    if (!ours) {
+        free(xml);
+        return false;
+    }
+    g_hash_table_add(seen, g_strdup(id));
+    vr_mutex_lock(&domains->lock);
+    struct vr_vm *vm = g_hash_table_lookup(domains->vms, id);
+    if (vm && vm->state == VR_STATE_DOWN) {
+        /* The record is older than the domain: the machine was started since. */
+        g_hash_table_remove(domains->vms, id);
+        vm = NULL;
+    }
+    bool creating = vm && vm->creating;
+    bool asked = vm && vm->destroy_asked;
+    if (!vm) {
+        vm = vr_vm_new(id);
+        vm->state = VR_STATE_WAIT_FOR_LAUNCH;
+        g_hash_table_insert(domains->vms, vm->id, vm);
+    }
+    vr_vm_ref(vm);
+    vr_mutex_unlock(&domains->lock);
+    if (!creating) {
+        vr_vm_learn(domains, vm, xml);
+        vr_mutex_lock(&domains->lock);
+        g_free(vm->xml_record);
+        vm->xml_record = g_strdup(xml);
+        vr_mutex_unlock(&domains->lock);
+        adopt_state(domains, vm, dom);
+        vr_mutex_lock(&domains->lock);
+        vr_record_write(domains, vm);
+        vr_mutex_unlock(&domains->lock);
+        if (asked)
+            virDomainDestroy(dom); /* the agent was killed between asking and doing */
+    }
+    vr_vm_unref(vm);
+    free(xml);
+    return true;
+}
+
+/* How the machine ended, by QEMU's log, which libvirt closes with the reason. */
+static enum vr_ending ending_by_log(struct vr_domains *domains, const char *name)
+{
+    if (!domains->config->qemu_log_dir || !name || strchr(name, '/'))
+        return VR_ENDING_UNKNOWN;
+    g_autofree char *path = g_strdup_printf("%s/%s.log", domains->config->qemu_log_dir, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return VR_ENDING_UNKNOWN;
+    g_autofree char *text = g_malloc0(LOG_TAIL + 1);
+    off_t size = lseek(fd, 0, SEEK_END);
+    ssize_t got = pread(fd, text, LOG_TAIL, size > LOG_TAIL ? size - LOG_TAIL : 0);
+    close(fd);
+    if (got <= 0)
+        return VR_ENDING_UNKNOWN;
+    for (ssize_t i = 0; i < got; i++)
+        if (!text[i])
+            text[i] = ' ';
+    return vr_ending_of_log(text);
+}
+
+static void end_missing(struct vr_domains *domains, GHashTable *seen)
+{
+    g_autoptr(GPtrArray) all = vr_vm_all(domains);
+    for (unsigned i = 0; i < all->len; i++) {
+        struct vr_vm *vm = all->pdata[i];
+        vr_mutex_lock(&domains->lock);
+        bool gone = vm->state != VR_STATE_DOWN && !vm->creating;
+        g_autofree char *name = g_strdup(vm->name);
+        vr_mutex_unlock(&domains->lock);
+        if (gone && !g_hash_table_contains(seen, vm->id))
+            vr_event_ended(domains, vm, ending_by_log(domains, name));
+    }
+}
+
+bool vr_recover(struct vr_domains *domains, virConnectPtr conn)
+{
+    virDomainPtr *list = NULL;
+    int count = virConnectListAllDomains(conn, &list, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    if (count < 0) {
+        vr_log_error("libvirt does not list its domains.");
+        return false;
+    }
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    unsigned adopted = 0;
+    for (int i = 0; i < count; i++) {
+        adopted += adopt(domains, list[i], seen);
+        virDomainFree(list[i]);
+    }
+    free(list);
+    /* A connection that broke while listing proves nothing about the missing ones. */
+    if (virConnectIsAlive(conn) != 1)
+        return false;
+    vr_log_info("%u of %d running domains are ours.", adopted, count);
+    end_missing(domains, seen);
+    return true;
+}
