@@ -9,15 +9,22 @@
 
 #include "base/base.h"
 
+/* Makes the text longer by @length bytes, which the caller fills: where they begin. */
+static inline char *vr_emit_space(GString *out, size_t length)
+{
+    size_t len = out->len;
+    if (G_UNLIKELY(len + length >= out->allocated_len)) {
+        g_string_set_size(out, len + length);
+        return out->str + len;
+    }
+    out->len = len + length;
+    out->str[len + length] = '\0';
+    return out->str + len;
+}
+
 static inline void vr_emit(GString *out, const char *text, size_t length)
 {
-    if (G_UNLIKELY(out->len + length >= out->allocated_len)) {
-        g_string_append_len(out, text, (gssize)length);
-        return;
-    }
-    memcpy(out->str + out->len, text, length);
-    out->len += length;
-    out->str[out->len] = '\0';
+    memcpy(vr_emit_space(out, length), text, length);
 }
 
 static inline void vr_emit_text(GString *out, const char *text)
@@ -27,7 +34,7 @@ static inline void vr_emit_text(GString *out, const char *text)
 
 static inline void vr_emit_char(GString *out, char c)
 {
-    vr_emit(out, &c, 1);
+    *vr_emit_space(out, 1) = c;
 }
 
 #define VR_EMIT_LITERAL(out, literal) vr_emit((out), "" literal, sizeof(literal) - 1)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/json_scan.h"
 
+#include "codec/bytes.h"
+
 bool vr_json_fail(struct vr_json_scan *scan, const char *what)
 {
     unsigned line = 1;
@@ -96,14 +98,23 @@ static bool take_escape(struct vr_json_scan *scan)
     return true;
 }
 
+/* Up to a quote, a backslash, a control character or the end; UTF-8 has been checked. */
+static void pass_plain(struct vr_json_scan *scan)
+{
+    for (;;) {
+        scan->at += vr_bytes_plain_json(scan->at, (size_t)(scan->end - scan->at));
+        if (scan->at == scan->end || (unsigned char)*scan->at < 0x80)
+            return;
+        scan->at++;
+    }
+}
+
 /* The rest of a string with escapes; what came before them is from @run on. */
 static bool take_escaped(struct vr_json_scan *scan, const char *run, struct vr_json_token *token)
 {
     g_string_truncate(scan->decoded, 0);
     for (;;) {
-        while (scan->at < scan->end && *scan->at != '"' && *scan->at != '\\' &&
-               (unsigned char)*scan->at >= 0x20)
-            scan->at++;
+        pass_plain(scan);
         g_string_append_len(scan->decoded, run, scan->at - run);
         if (scan->at == scan->end)
             return vr_json_fail(scan, "Unfinished string");
@@ -126,9 +137,7 @@ static bool take_string(struct vr_json_scan *scan, struct vr_json_token *token)
 {
     const char *run = ++scan->at;
     token->kind = VR_JSON_STRING;
-    while (scan->at < scan->end && *scan->at != '"' && *scan->at != '\\' &&
-           (unsigned char)*scan->at >= 0x20)
-        scan->at++;
+    pass_plain(scan);
     if (scan->at == scan->end || *scan->at != '"')
         return take_escaped(scan, run, token);
     token->text = run;
@@ -261,9 +270,9 @@ bool vr_json_begin(struct vr_json_scan *scan)
                      scan->caps->bytes);
         return false;
     }
-    const char *valid;
-    if (!g_utf8_validate_len(scan->start, length, &valid)) {
-        scan->at = valid;
+    size_t valid = vr_bytes_valid_utf8(scan->start, length);
+    if (valid < length) {
+        scan->at = scan->start + valid;
         return vr_json_fail(scan, "Invalid UTF-8");
     }
     return true;

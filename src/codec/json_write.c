@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/codec.h"
 
+#include "codec/bytes.h"
 #include "codec/emit.h"
 #include "codec/scalar.h"
 
@@ -13,12 +14,6 @@ struct writer {
 static const struct vr_codec_hooks no_hooks = { 0 };
 
 static void write_object(const struct writer *w, const void *object, const void *parent, bool top);
-
-/* The bytes that stand for themselves inside a JSON string; the others from 0x80 are checked. */
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
 
 static void quote_special(GString *out, unsigned char c)
 {
@@ -48,26 +43,23 @@ static void quote_special(GString *out, unsigned char c)
 
 void vr_json_quote(GString *out, const char *text)
 {
+    size_t length = strlen(text), run = 0, at = 0;
     vr_emit_char(out, '"');
-    const char *run = text, *at = text;
-    while (*at) {
-        if (G_LIKELY(is_plain((unsigned char)*at))) {
-            at++;
-            continue;
-        }
-        gunichar c = (unsigned char)*at < 0x80 ? 0 : g_utf8_get_char_validated(at, -1);
+    while ((at += vr_bytes_plain_json(text + at, length - at)) < length) {
+        unsigned char byte = (unsigned char)text[at];
+        gunichar c = byte < 0x80 ? 0 : g_utf8_get_char_validated(text + at, (gssize)(length - at));
         if (c != 0 && c != (gunichar)-1 && c != (gunichar)-2) {
-            at = g_utf8_next_char(at);
+            at += (size_t)g_utf8_skip[byte];
             continue;
         }
-        vr_emit(out, run, (size_t)(at - run));
+        vr_emit(out, text + run, at - run);
         if (c == 0)
-            quote_special(out, (unsigned char)*at);
+            quote_special(out, byte);
         else
             VR_EMIT_LITERAL(out, "\xef\xbf\xbd"); /* a byte that is no UTF-8 */
         run = ++at;
     }
-    vr_emit(out, run, (size_t)(at - run));
+    vr_emit(out, text + run, length - run);
     vr_emit_char(out, '"');
 }
 
@@ -182,9 +174,12 @@ static void write_name(const struct writer *w, const char *name, bool *first)
     if (!*first)
         vr_emit_char(w->out, ',');
     *first = false;
-    vr_emit_char(w->out, '"');
-    vr_emit_text(w->out, name);
-    VR_EMIT_LITERAL(w->out, "\":");
+    size_t length = strlen(name);
+    char *at = vr_emit_space(w->out, length + 3);
+    *at++ = '"';
+    memcpy(at, name, length);
+    at[length] = '"';
+    at[length + 1] = ':';
 }
 
 static void write_member(const struct writer *w, const void *object, const struct vr_field *field,
@@ -271,13 +266,12 @@ static void write_api_object(const struct writer *w, const void *object, const v
                              bool top)
 {
     enum { HIDDEN = VR_FIELD_INTERNAL | VR_FIELD_SECRET | VR_FIELD_ATTRIBUTE };
-    const struct vr_type *type = ((const struct vr_object *)object)->type;
     bool first = true;
+    unsigned next = 0;
     vr_emit_char(w->out, '{');
     write_attributes(w, object, parent, &first);
-    for (unsigned i = 0; i < type->field_count; i++) {
-        const struct vr_field *field = &type->fields[i];
-        if (!vr_has_bit(object, field) || field->flags & HIDDEN)
+    for (const struct vr_field *field; (field = vr_next_set(object, &next));) {
+        if (field->flags & HIDDEN)
             continue;
         if (w->hooks->skip && w->hooks->skip(object, field, w->hooks->arg))
             continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/codec.h"
 
+#include "codec/bytes.h"
 #include "codec/scalar.h"
 #include "gen/faults.h"
 
@@ -286,7 +287,7 @@ static bool check_text(const char *text, size_t length, const struct vr_codec_ca
                      caps->bytes);
         return false;
     }
-    if (!g_utf8_validate_len(text, length, NULL)) {
+    if (vr_bytes_valid_utf8(text, length) < length) {
         vr_error_set(error, &vr_fault_malformed_body, "The text is not UTF-8.");
         return false;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/codec.h"
 
+#include "codec/bytes.h"
 #include "codec/emit.h"
 #include "codec/scalar.h"
 
@@ -53,31 +54,28 @@ static bool is_xml_char(gunichar c)
 
 static void escape(GString *out, const char *text, int place)
 {
-    const char *run = text, *at = text;
-    while (*at) {
-        unsigned char byte = (unsigned char)*at;
-        const char *instead;
+    size_t length = strlen(text), run = 0, at = 0;
+    while ((at += vr_bytes_plain_xml(text + at, length - at)) < length) {
+        unsigned char byte = (unsigned char)text[at];
+        const char *instead = "\xef\xbf\xbd";
+        size_t bytes = 1; /* one that is no UTF-8 goes alone */
         if (byte < 0x80) {
-            /* Letters, digits and the rest above '>' need no look. */
-            instead = byte > '>' ? NULL : escape_of(byte, place);
-            if (!instead) {
-                at++;
-                continue;
-            }
-        } else if (is_xml_char(g_utf8_get_char_validated(at, -1))) {
-            at = g_utf8_next_char(at);
-            continue;
+            instead = escape_of(byte, place);
         } else {
-            instead = "\xef\xbf\xbd";
+            gunichar c = g_utf8_get_char_validated(text + at, (gssize)(length - at));
+            if (c != (gunichar)-1 && c != (gunichar)-2)
+                bytes = (size_t)g_utf8_skip[byte];
+            if (is_xml_char(c))
+                instead = NULL;
         }
-        vr_emit(out, run, (size_t)(at - run));
-        vr_emit_text(out, instead);
-        /* A forbidden character of three bytes goes as one; a byte that is no UTF-8 alone. */
-        gunichar c = byte < 0x80 ? 0 : g_utf8_get_char_validated(at, -1);
-        at += c == 0xfffe || c == 0xffff ? 3 : 1;
-        run = at;
+        if (instead) {
+            vr_emit(out, text + run, at - run);
+            vr_emit_text(out, instead);
+            run = at + bytes;
+        }
+        at += bytes;
     }
-    vr_emit(out, run, (size_t)(at - run));
+    vr_emit(out, text + run, length - run);
 }
 
 void vr_xml_escape(GString *out, const char *text)
@@ -85,18 +83,23 @@ void vr_xml_escape(GString *out, const char *text)
     escape(out, text, TEXT);
 }
 
-static void open_tag(GString *out, const char *tag)
+/* <tag>, or <tag when @end is 0. */
+static void open_tag(GString *out, const char *tag, size_t length, char end)
 {
-    vr_emit_char(out, '<');
-    vr_emit_text(out, tag);
-    vr_emit_char(out, '>');
+    char *at = vr_emit_space(out, length + 1 + !!end);
+    *at++ = '<';
+    memcpy(at, tag, length);
+    if (end)
+        at[length] = end;
 }
 
-static void close_tag(GString *out, const char *tag)
+static void close_tag(GString *out, const char *tag, size_t length)
 {
-    VR_EMIT_LITERAL(out, "</");
-    vr_emit_text(out, tag);
-    vr_emit_char(out, '>');
+    char *at = vr_emit_space(out, length + 3);
+    *at++ = '<';
+    *at++ = '/';
+    memcpy(at, tag, length);
+    at[length] = '>';
 }
 
 /* A scalar's text; the value is one that vr_scalar_is_writable(). */
@@ -143,9 +146,10 @@ static void write_value(const struct writer *w, const char *tag, const struct vr
     }
     /* Also an empty string has both tags: clients read <x/> as "no value" (facts/rest-api.md 2.3).
      */
-    open_tag(w->out, tag);
+    size_t length = strlen(tag);
+    open_tag(w->out, tag, length, '>');
     write_text(w, field, scalar, TEXT);
-    close_tag(w->out, tag);
+    close_tag(w->out, tag, length);
 }
 
 /* Ends an element whose start tag was left at @start with its '>' written. */
@@ -156,7 +160,7 @@ static void finish_element(GString *out, const char *tag, size_t start)
         VR_EMIT_LITERAL(out, "/>");
         return;
     }
-    close_tag(out, tag);
+    close_tag(out, tag, strlen(tag));
 }
 
 static void write_member(const struct writer *w, const void *object, const struct vr_field *field)
@@ -164,7 +168,7 @@ static void write_member(const struct writer *w, const void *object, const struc
     const void *member = vr_member_at(object, field);
     if (field->flags & VR_FIELD_IS_LIST) {
         const struct vr_list *list = member;
-        open_tag(w->out, field->name);
+        open_tag(w->out, field->name, strlen(field->name), '>');
         size_t start = w->out->len;
         for (unsigned i = 0; i < list->len; i++) {
             struct vr_scalar scalar = vr_scalar_of_item(field, list->items[i]);
@@ -270,10 +274,9 @@ static void write_members(const struct writer *w, const void *object)
     enum {
         HIDDEN = VR_FIELD_INTERNAL | VR_FIELD_SECRET | VR_FIELD_ATTRIBUTE | VR_FIELD_IS_MAP,
     };
-    const struct vr_type *type = ((const struct vr_object *)object)->type;
-    for (unsigned i = 0; i < type->field_count; i++) {
-        const struct vr_field *field = &type->fields[i];
-        if (!vr_has_bit(object, field) || field->flags & HIDDEN || field->kind == VR_FIELD_JSON)
+    unsigned next = 0;
+    for (const struct vr_field *field; (field = vr_next_set(object, &next));) {
+        if (field->flags & HIDDEN || field->kind == VR_FIELD_JSON)
             continue;
         if (w->hooks->skip && w->hooks->skip(object, field, w->hooks->arg))
             continue;
@@ -288,8 +291,7 @@ static void write_members(const struct writer *w, const void *object)
 static void write_object(const struct writer *w, const char *tag, const void *object,
                          const void *parent, bool top)
 {
-    vr_emit_char(w->out, '<');
-    vr_emit_text(w->out, tag);
+    open_tag(w->out, tag, strlen(tag), 0);
     write_attributes(w, object, parent);
     vr_emit_char(w->out, '>');
     size_t start = w->out->len;
@@ -311,7 +313,7 @@ void vr_xml_write_collection(GString *out, const struct vr_type *type, void *con
 {
     g_autoptr(GString) links = g_string_new(NULL);
     struct writer w = { out, links, hooks ? hooks : &no_hooks };
-    open_tag(out, type->plural);
+    open_tag(out, type->plural, strlen(type->plural), '>');
     size_t start = out->len;
     for (unsigned i = 0; i < count; i++)
         write_object(&w, type->singular, objects[i], NULL, true);
