@@ -48,3 +48,10 @@ const struct vr_host *vr_hosts_pick(struct vr_engine *engine, const char *data_c
 const struct vr_data_center *vr_hosts_data_center(struct vr_engine *engine,
                                                   const struct vr_host *host)
     VR_REQUIRES(vr_role_engine);
+
+/* The latest statistics of a watched host, or NULL; borrowed until the next message. */
+const struct vr_rpc_host_stats *vr_hosts_stats(struct vr_engine *engine, const char *host_id)
+    VR_REQUIRES(vr_role_engine);
+/* Since when its CPU is above the policy's band (monotonic ms), 0: it is not. */
+int64_t vr_hosts_overload_since(struct vr_engine *engine, const char *host_id)
+    VR_REQUIRES(vr_role_engine);

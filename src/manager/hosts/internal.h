@@ -32,6 +32,8 @@ struct hosts {
 struct monitor *monitor_find(struct vr_engine *engine, const char *host_id)
     VR_REQUIRES(vr_role_engine);
 void monitor_unref(struct monitor *monitor);
+/* Asks for the capabilities again, now. */
+void monitor_refresh(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
 
 /* Copies what a host says of itself into @host; reports whether it can serve in its cluster. */
 enum vr_unfit capabilities_apply(struct vr_txn *txn, struct vr_host *host,

@@ -256,6 +256,11 @@ static void ask_capabilities(struct monitor *monitor)
                         NULL, capabilities_answer, monitor_ref(monitor));
 }
 
+void monitor_refresh(struct monitor *monitor)
+{
+    ask_capabilities(monitor);
+}
+
 /* --- statistics of a host that is up --- */
 
 struct poll {
@@ -433,6 +438,18 @@ void vr_hosts_unwatch(struct vr_engine *engine, const char *host_id)
     world->ops->statistics(world, VR_KIND_HOST, monitor->host_id, NULL);
     g_hash_table_remove(hosts->monitors, host_id);
     monitor_unref(monitor);
+}
+
+const struct vr_rpc_host_stats *vr_hosts_stats(struct vr_engine *engine, const char *host_id)
+{
+    struct monitor *monitor = monitor_find(engine, host_id);
+    return monitor ? monitor->stats : NULL;
+}
+
+int64_t vr_hosts_overload_since(struct vr_engine *engine, const char *host_id)
+{
+    struct monitor *monitor = monitor_find(engine, host_id);
+    return monitor ? monitor->overload_since : 0;
 }
 
 /* --- what the world tells --- */

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define VR_LOG_MODULE "vms"
+#include "manager/vms/internal.h"
+
+#include "codec/codec.h"
+
+bool vm_is_running(enum vr_vm_status status)
+{
+    switch (status) {
+    case VR_VM_STATUS_DOWN:
+    case VR_VM_STATUS_SUSPENDED:
+    case VR_VM_STATUS_IMAGE_LOCKED:
+    case VR_VM_STATUS_UNASSIGNED:
+        return false;
+    default:
+        return true;
+    }
+}
+
+enum vr_vm_status vm_status(const struct vr_vm *vm)
+{
+    return VR_GET(vm, status, VR_VM_STATUS_DOWN);
+}
+
+void vm_set_status(struct vr_txn *txn, struct vr_vm *vm, enum vr_vm_status status)
+{
+    struct vr_engine *engine = vr_txn_engine(txn);
+    enum vr_vm_status before = vm_status(vm);
+    if (VR_HAS(vm, status) && before == status)
+        return;
+    VR_SET(vm, status, status);
+    VR_SET(vm, status_since, vr_engine_wall_ms(engine));
+    if (status != VR_VM_STATUS_PAUSED) {
+        VR_CLEAR(vm, status_detail);
+        VR_CLEAR(vm, pause_code);
+    }
+    if (VR_LINK_ID(vm, host))
+        vr_vms_host_changed(engine, VR_LINK_ID(vm, host));
+}
+
+/* What waits for the next start becomes the configuration. */
+static void apply_next_run(struct vr_vm *vm)
+{
+    if (!vm->next_run)
+        return;
+    vr_auto_error struct vr_error *error = NULL;
+    vr_auto struct vr_vm *next =
+        vr_json_read(&vr_type_vm, vm->next_run, strlen(vm->next_run), VR_JSON_STORE,
+                     &vr_codec_caps_api, &error);
+    if (next)
+        vr_merge(vm, next);
+    else
+        vr_log_error("The next run's configuration of VM %s cannot be read and is dropped: %s",
+                     vm->id, error->detail ? error->detail : error->fault->text);
+    VR_CLEAR(vm, next_run);
+    VR_SET(vm, next_run_configuration_exists, false);
+}
+
+void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_t exit_reason,
+                 const char *message)
+{
+    struct vr_engine *engine = vr_txn_engine(txn);
+    vm_set_status(txn, vm, VR_VM_STATUS_DOWN);
+    VR_SET(vm, stop_time, vr_engine_wall_ms(engine));
+    VR_SET(vm, exit_code, exit_code);
+    VR_SET(vm, exit_reason, exit_reason);
+    VR_SET_STRING(vm, exit_message, message);
+    VR_CLEAR(vm, host);
+    VR_CLEAR(vm, migrating_to);
+    VR_CLEAR(vm, fqdn);
+    VR_CLEAR(vm, guest_operating_system);
+    VR_CLEAR(vm, guest_time_zone);
+    VR_CLEAR(vm, guest_addresses);
+    VR_CLEAR(vm, guest_data);
+    VR_CLEAR(vm, graphics);
+    VR_CLEAR(vm, current_cdrom_file);
+    VR_CLEAR(vm, run_once_config);
+    VR_CLEAR(vm, initiated_stop);
+    VR_SET(vm, run_once, false);
+    apply_next_run(vm);
+    struct vr_world *world = vr_engine_world(engine);
+    world->ops->statistics(world, VR_KIND_VM, vm->id, NULL);
+}
