@@ -147,6 +147,10 @@ void vr_merge(void *into, const void *from);
  * one type).  Where both changed the same member, mine wins. */
 void vr_rebase(void *mine, const void *base, const void *theirs);
 
+/* Sets @to in @into to a deep copy of @from in @source; both fields have the same shape. */
+void vr_copy_field(void *into, const struct vr_field *to, const void *source,
+                   const struct vr_field *from);
+
 /* The id of an object of an identified type, or NULL when unset.  Borrowed. */
 const char *vr_id(const void *object);
 void vr_set_id(void *object, const char *id);

@@ -29,3 +29,6 @@ unsigned vr_vms_count_on(struct vr_engine *engine, const char *host_id)
  * wanted. */
 void vr_vms_host_changed(struct vr_engine *engine, const char *host_id)
     VR_REQUIRES(vr_role_engine);
+
+/* Inside @txn: removes a machine's entity and what hangs on it alone, not disks or NICs. */
+void vr_vm_forget(struct vr_txn *txn, const char *vm_id) VR_REQUIRES(vr_role_engine);

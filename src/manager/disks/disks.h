@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * disks: disks, their attachments to virtual machines, their volumes on
+ * storage, and the transfer of images (facts/rest-api.md 8.2 and 9).
+ */
+
+#include "manager/engine/call.h"
+
+extern const struct vr_module vr_disks_module;
+
+/* Attaches the disks that a new machine's body names by id (disk_attachments). */
+bool vr_disks_attach_existing(struct vr_txn *txn, const struct vr_vm *vm,
+                              const struct vr_vm *wanted, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);
+/* A machine that is down goes: its attachments are removed, and with @remove its own disks (those
+ * that no other machine uses and that are not shareable) as well, by a job whose id comes back in
+ * @ret_job_id (owned; NULL when none was needed). */
+bool vr_disks_leave_vm(struct vr_txn *txn, const struct vr_vm *vm, bool remove,
+                       const struct vr_call *call, char **ret_job_id, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);
