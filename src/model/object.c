@@ -235,6 +235,16 @@ void vr_field_copy(void *into, const void *from, const struct vr_field *field)
     vr_set_has(into, field, true);
 }
 
+void vr_copy_field(void *into, const struct vr_field *to, const void *source,
+                   const struct vr_field *from)
+{
+    g_assert(to->kind == from->kind && vr_field_shape(to) == vr_field_shape(from));
+    vr_clear(into, to);
+    memcpy(vr_member_at(into, to), vr_member_at(source, from), member_size(from));
+    own_member(into, to);
+    vr_set_has(into, to, true);
+}
+
 void vr_merge(void *into, const void *from)
 {
     g_assert(into != from && type_of(into) == type_of(from));

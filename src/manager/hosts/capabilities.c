@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/hosts/internal.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 static int64_t number(const char *text)
 {
@@ -38,8 +38,8 @@ static void apply_version(struct vr_host *host, const struct vr_rpc_vdsm_capabil
     int major = 0, minor = 0, build = 0;
     if (caps->software_version)
         sscanf(caps->software_version, "%9d.%9d.%9d", &major, &minor, &build);
-    VR_SET(version, major, major);
-    VR_SET(version, minor, minor);
+    VR_SET(version, major_, major);
+    VR_SET(version, minor_, minor);
     VR_SET(version, build, build);
     VR_SET(version, revision, 0);
     VR_SET_STRING(version, full_version, caps->software_version);
@@ -50,7 +50,7 @@ static void apply_version(struct vr_host *host, const struct vr_rpc_vdsm_capabil
         VR_SET_STRING(os, description, caps->operating_system->pretty_name);
         struct vr_version *os_version = VR_SUB(os, version, version);
         VR_SET_STRING(os_version, full_version, caps->operating_system->version);
-        VR_SET(os_version, major, number(caps->operating_system->version));
+        VR_SET(os_version, major_, number(caps->operating_system->version));
         VR_SET_STRING(os, reported_kernel_cmdline, caps->kernel_args);
     }
     const struct vr_rpc_software_package_info *libvirt =
@@ -60,8 +60,8 @@ static void apply_version(struct vr_host *host, const struct vr_rpc_vdsm_capabil
         g_autofree char *full = g_strdup_printf("libvirt-%s", libvirt->version);
         VR_SET_STRING(v, full_version, full);
         if (libvirt->version && sscanf(libvirt->version, "%9d.%9d.%9d", &major, &minor, &build) == 3) {
-            VR_SET(v, major, major);
-            VR_SET(v, minor, minor);
+            VR_SET(v, major_, major);
+            VR_SET(v, minor_, minor);
             VR_SET(v, build, build);
         }
     }
@@ -86,14 +86,21 @@ static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabiliti
     }
     VR_SET(VR_SUB(host, transparent_huge_pages, transparent_huge_pages), enabled, true);
     VR_SET_STRING(host, online_cpus, caps->online_cpus);
-    VR_SET_STRING(host, cpu_flags, caps->cpu_flags);
+    g_auto(GStrv) flags = g_strsplit(caps->cpu_flags ? caps->cpu_flags : "", ",", 4096);
+    VR_CLEAR(host, cpu_flags);
+    for (unsigned i = 0; flags[i]; i++)
+        if (flags[i][0])
+            VR_APPEND(host, cpu_flags, g_strdup(flags[i]));
+    VR_CLEAR(host, network_names);
+    for (unsigned i = 0; i < caps->networks.len; i++)
+        VR_APPEND(host, network_names, g_strdup(caps->networks.keys[i]));
     VR_SET_STRING(VR_SUB(host, hardware_information, hardware_information), uuid, caps->uuid);
 }
 
 /* Cluster level "4.7" of a version entity. */
 static char *level_word(const struct vr_version *version)
 {
-    return g_strdup_printf("%d.%d", (int)VR_GET(version, major, 4), (int)VR_GET(version, minor, 7));
+    return g_strdup_printf("%d.%d", (int)VR_GET(version, major_, 4), (int)VR_GET(version, minor_, 7));
 }
 
 /* The first host that fits gives an empty cluster its CPU type and its machine. */
@@ -116,14 +123,6 @@ static void teach_cluster(struct vr_txn *txn, struct vr_cluster *cluster,
         }
 }
 
-static const struct vr_host_nic *required_network_carrier(
-    const struct vr_rpc_vdsm_capabilities *caps, const char *name)
-{
-    return vr_map_get(&caps->networks, name) || vr_map_get(&caps->bridges, name)
-               ? (const struct vr_host_nic *)caps
-               : NULL;
-}
-
 /* A required network of the cluster that the host lacks; owned text, or NULL. */
 static char *missing_networks(struct vr_txn *txn, const char *cluster_id,
                               const struct vr_rpc_vdsm_capabilities *caps)
@@ -142,7 +141,7 @@ static char *missing_networks(struct vr_txn *txn, const char *cluster_id,
             VR_GET(link, status, VR_NETWORK_STATUS_OPERATIONAL) != VR_NETWORK_STATUS_OPERATIONAL)
             continue;
         const char *name = network->host_name ? network->host_name : network->name;
-        if (!required_network_carrier(caps, name))
+        if (!vr_map_get(&caps->networks, name))
             g_string_append_printf(missing, "%s%s", missing->len ? ", " : "", network->name);
     }
     return missing->len ? g_strdup(missing->str) : NULL;

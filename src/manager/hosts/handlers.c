@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/hosts/internal.h"
 
+#include "manager/engine/call.h"
+
 #include "gen/routes.h"
 #include "manager/vms/vms.h"
 
@@ -161,6 +163,7 @@ void vr_hosts_add(struct vr_call *call)
 void vr_host_update(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
+    g_autofree char *id = NULL;
     struct vr_host *wanted = call->body;
     const struct vr_host *host = vr_call_target(call, VR_KIND_HOST, &error);
     if (!host || !check_name_and_address(call, wanted, host->id, &error))
@@ -206,7 +209,7 @@ void vr_host_update(struct vr_call *call)
                                            .host = edit,
                                            .correlation_id = call->correlation_id },
                  NULL);
-    g_autofree char *id = g_strdup(host->id);
+    id = g_strdup(host->id);
     vr_call_commit(call, txn, VR_KIND_HOST, id);
     return;
 fail:
@@ -216,6 +219,7 @@ fail:
 void vr_host_remove(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
+    g_autofree char *id = NULL;
     const struct vr_host *host = vr_call_target(call, VR_KIND_HOST, &error);
     if (!host)
         goto fail;
@@ -235,7 +239,7 @@ void vr_host_remove(struct vr_call *call)
         vr_error_set(&error, &vr_fault_host_has_running_vms, NULL);
         goto fail;
     }
-    g_autofree char *id = g_strdup(host->id);
+    id = g_strdup(host->id);
     vr_hosts_unwatch(call->engine, id);
     struct vr_txn *txn = vr_txn_new(call->engine);
     nics_remove_all(txn, id);
@@ -255,6 +259,7 @@ fail:
 void vr_host_activate(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
+    g_autofree char *id = NULL;
     const struct vr_host *host = vr_call_target(call, VR_KIND_HOST, &error);
     if (!host)
         goto fail;
@@ -272,7 +277,7 @@ void vr_host_activate(struct vr_call *call)
                      vr_enum_word(&vr_enum_host_status, (int)status));
         goto fail;
     }
-    g_autofree char *id = g_strdup(host->id);
+    id = g_strdup(host->id);
     struct vr_engine *engine = call->engine;
     struct vr_txn *txn = vr_txn_new(engine);
     vr_hosts_set_status(txn, id, VR_HOST_STATUS_UNASSIGNED);
@@ -291,6 +296,7 @@ fail:
 void vr_host_deactivate(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
+    g_autofree char *id = NULL;
     const struct vr_action *action = call->body;
     const struct vr_host *host = vr_call_target(call, VR_KIND_HOST, &error);
     if (!host)
@@ -329,7 +335,7 @@ void vr_host_deactivate(struct vr_call *call)
                      "shut them down first.", vms);
         goto fail;
     }
-    g_autofree char *id = g_strdup(host->id);
+    id = g_strdup(host->id);
     struct vr_engine *engine = call->engine;
     struct vr_txn *txn = vr_txn_new(engine);
     vr_hosts_set_status(txn, id, at_once ? VR_HOST_STATUS_MAINTENANCE

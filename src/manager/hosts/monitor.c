@@ -214,6 +214,7 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
                                 const char *message, void *arg)
 {
     struct monitor *monitor = arg;
+    vr_auto struct vr_rpc_host_get_hardware_info_params *none = NULL;
     if (monitor->dead || !host_of(monitor))
         goto out;
     if (failed(monitor, code, message)) {
@@ -236,8 +237,7 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
         monitor->asking = false;
         goto out;
     }
-    vr_auto struct vr_rpc_host_get_hardware_info_params *none =
-        VR_NEW(rpc_host_get_hardware_info_params);
+    none = VR_NEW(rpc_host_get_hardware_info_params);
     vr_engine_host_call(engine, monitor->host_id, &vr_verb_host_get_hardware_info, none, 0, NULL,
                         hardware_answer, monitor_ref(monitor));
     vr_storage_connect_host(engine, monitor->host_id, storage_ready, monitor_ref(monitor));
@@ -303,6 +303,7 @@ static void stats_answer(struct vr_engine *engine, const void *result, int code,
                          const char *message, void *arg)
 {
     struct monitor *monitor = arg;
+    vr_auto struct vr_rpc_host_get_all_vm_stats_params *none = NULL;
     if (monitor->dead || !host_of(monitor))
         goto out;
     if (failed(monitor, code, message)) {
@@ -320,8 +321,7 @@ static void stats_answer(struct vr_engine *engine, const void *result, int code,
     struct poll *poll = g_new0(struct poll, 1);
     poll->monitor = monitor_ref(monitor);
     poll->asked = vr_engine_monotonic_ms(engine);
-    vr_auto struct vr_rpc_host_get_all_vm_stats_params *none =
-        VR_NEW(rpc_host_get_all_vm_stats_params);
+    none = VR_NEW(rpc_host_get_all_vm_stats_params);
     vr_engine_host_call(engine, monitor->host_id, &vr_verb_host_get_all_vm_stats, none, 0, NULL,
                         vms_answer, poll);
 out:

@@ -13,12 +13,12 @@ static const struct vr_template *template_of(struct vr_call *call, const struct 
 static const struct vr_template *template_of(struct vr_call *call, const struct vr_vm *wanted,
                                              struct vr_error **error)
 {
-    if (!wanted->template_) {
+    if (!wanted->template) {
         vr_error_set(error, &vr_fault_incomplete_parameters,
                      "Vm [template.id|name] required for add");
         return NULL;
     }
-    return VR_RESOLVE(call->engine, TEMPLATE, template, wanted->template_, "Template", error);
+    return VR_RESOLVE(call->engine, TEMPLATE, template, wanted->template, "Template", error);
 }
 
 /* Links of the body that name other entities are replaced by their ids, so that nothing is kept
@@ -96,7 +96,7 @@ void vr_vms_add(struct vr_call *call)
     struct vr_vm *vm = vr_call_take_body(call);
     drop_reported(vm);
     VR_SET_LINK(vm, cluster, cluster, cluster->id);
-    VR_SET_LINK(vm, template_, template, template_->id);
+    VR_SET_LINK(vm, template, template, template_->id);
     VR_SET_LINK(vm, original_template, template, template_->id);
     vm_fill_defaults(engine, vm, template_, cluster);
 
@@ -204,8 +204,8 @@ static bool check_immutable(const struct vr_vm *vm, const struct vr_vm *wanted,
         vr_error_set(error, &vr_fault_immutable_field, "Attempt to set immutable field: id");
         return false;
     }
-    if (VR_LINK_ID(wanted, template_) &&
-        g_strcmp0(VR_LINK_ID(wanted, template_), VR_LINK_ID(vm, template_)) != 0) {
+    if (VR_LINK_ID(wanted, template) &&
+        g_strcmp0(VR_LINK_ID(wanted, template), VR_LINK_ID(vm, template)) != 0) {
         vr_error_set(error, &vr_fault_validation_failed,
                      "Cannot edit VM. The template of a VM does not change.");
         return false;
@@ -253,18 +253,19 @@ void vr_vm_update(struct vr_call *call)
         vr_call_fail(call, &error);
         return;
     }
+    g_autofree char *id = g_strdup(vm->id);
+    vr_auto struct vr_vm *later = NULL, *checked = NULL;
     struct vr_txn *txn = vr_txn_new(engine);
     struct vr_vm *edit = VR_EDIT(txn, VM, vm, vm->id);
     bool moved = move_cluster(call, edit, wanted, &error);
     drop_reported(wanted);
     VR_CLEAR(wanted, id);
     VR_CLEAR(wanted, cluster);
-    VR_CLEAR(wanted, template_);
+    VR_CLEAR(wanted, template);
     if (!moved || !settle_links(call, wanted, &error))
         goto fail;
-    vr_auto struct vr_vm *later =
-        vm_is_running(vm_status(vm)) ? split_next_run(wanted, vm) : NULL;
-    vr_auto struct vr_vm *checked = vr_copy(edit);
+    later = vm_is_running(vm_status(vm)) ? split_next_run(wanted, vm) : NULL;
+    checked = vr_copy(edit);
     vr_merge(checked, wanted);
     if (later)
         vr_merge(checked, later);
@@ -285,7 +286,6 @@ void vr_vm_update(struct vr_call *call)
                                            .vm = edit,
                                            .correlation_id = call->correlation_id },
                  NULL);
-    g_autofree char *id = g_strdup(edit->id);
     vr_call_commit(call, txn, VR_KIND_VM, id);
     return;
 fail:
@@ -301,6 +301,7 @@ void vr_vm_remove(struct vr_call *call)
     struct vr_engine *engine = call->engine;
     const struct vr_vm *vm = vr_call_target(call, VR_KIND_VM, &error);
     struct vr_lock lock = { VR_KIND_VM, vm ? vm->id : "", true };
+    g_autofree char *job_id = NULL;
     if (!vm)
         goto fail;
     if (VR_GET(vm, delete_protected, false)) {
@@ -321,7 +322,6 @@ void vr_vm_remove(struct vr_call *call)
     /* The machine goes in one transaction; its disks go with it or after it, by a job of theirs. */
     bool detach = vr_call_flag(call, "detach_only", false);
     struct vr_txn *txn = vr_txn_new(engine);
-    g_autofree char *job_id = NULL;
     if (!vr_disks_leave_vm(txn, vm, !detach, call, &job_id, &error)) {
         vr_txn_abandon(txn);
         goto fail;

@@ -282,7 +282,7 @@ static void was_reset(struct vr_txn *txn, struct vr_call *call, struct vr_vm *vm
 static void was_reset(struct vr_txn *txn, struct vr_call *call, struct vr_vm *vm)
 {
     struct vr_event_about who = about(call, vm);
-    vr_event_add(txn, VR_EVENT_USER_RESET_VM, &who, NULL);
+    vr_event_add(txn, VR_EVENT_USER_REBOOT_VM, &who, NULL);
 }
 
 void vr_vm_reset(struct vr_call *call)

@@ -3,6 +3,7 @@
 
 /* What the files of `vms` share. */
 
+#include "manager/engine/call.h"
 #include "manager/job/job.h"
 #include "manager/sched/sched.h"
 #include "manager/vms/vms.h"

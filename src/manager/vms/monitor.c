@@ -76,7 +76,7 @@ static void apply_guest(struct vr_vm *vm, const struct vr_rpc_vm_stats *stats)
                 VR_APPEND(vm, guest_addresses, g_strdup(words[i]));
     }
     if (stats->guest_os_info) {
-        const struct vr_rpc_guest_os_info *info = stats->guest_os_info;
+        const struct vr_rpc_vm_guest_os_info *info = stats->guest_os_info;
         struct vr_guest_operating_system *os =
             VR_SUB(vm, guest_operating_system, guest_operating_system);
         VR_SET_STRING(os, distribution, info->distribution);

@@ -343,7 +343,7 @@ static void ended(struct vr_job_run *run, bool failed, const struct vr_error *er
                  "DueToError", text, NULL);
 }
 
-static const struct vr_step run_vm_steps[] = {
+static const struct vr_job_step run_vm_steps[] = {
     { "start", create, NULL },
 };
 
