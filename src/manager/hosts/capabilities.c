@@ -38,8 +38,8 @@ static void apply_version(struct vr_host *host, const struct vr_rpc_vdsm_capabil
     int major = 0, minor = 0, build = 0;
     if (caps->software_version)
         sscanf(caps->software_version, "%9d.%9d.%9d", &major, &minor, &build);
-    VR_SET(version, major_, major);
-    VR_SET(version, minor_, minor);
+    VR_SET(version, major, major);
+    VR_SET(version, minor, minor);
     VR_SET(version, build, build);
     VR_SET(version, revision, 0);
     VR_SET_STRING(version, full_version, caps->software_version);
@@ -50,7 +50,7 @@ static void apply_version(struct vr_host *host, const struct vr_rpc_vdsm_capabil
         VR_SET_STRING(os, description, caps->operating_system->pretty_name);
         struct vr_version *os_version = VR_SUB(os, version, version);
         VR_SET_STRING(os_version, full_version, caps->operating_system->version);
-        VR_SET(os_version, major_, number(caps->operating_system->version));
+        VR_SET(os_version, major, number(caps->operating_system->version));
         VR_SET_STRING(os, reported_kernel_cmdline, caps->kernel_args);
     }
     const struct vr_rpc_software_package_info *libvirt =
@@ -60,8 +60,8 @@ static void apply_version(struct vr_host *host, const struct vr_rpc_vdsm_capabil
         g_autofree char *full = g_strdup_printf("libvirt-%s", libvirt->version);
         VR_SET_STRING(v, full_version, full);
         if (libvirt->version && sscanf(libvirt->version, "%9d.%9d.%9d", &major, &minor, &build) == 3) {
-            VR_SET(v, major_, major);
-            VR_SET(v, minor_, minor);
+            VR_SET(v, major, major);
+            VR_SET(v, minor, minor);
             VR_SET(v, build, build);
         }
     }
@@ -100,7 +100,7 @@ static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabiliti
 /* Cluster level "4.7" of a version entity. */
 static char *level_word(const struct vr_version *version)
 {
-    return g_strdup_printf("%d.%d", (int)VR_GET(version, major_, 4), (int)VR_GET(version, minor_, 7));
+    return g_strdup_printf("%d.%d", (int)VR_GET(version, major, 4), (int)VR_GET(version, minor, 7));
 }
 
 /* The first host that fits gives an empty cluster its CPU type and its machine. */
