@@ -272,6 +272,8 @@ static struct reader reader_of(const char *text, size_t length, enum vr_json_dia
         [VR_JSON_STORE] = &vr_fault_internal,
         [VR_JSON_HOST] = &vr_fault_rpc_parse,
     };
+    if (!text) /* of no bytes */
+        text = "";
     return (struct reader){
         .scan = {
             .start = text,

@@ -128,6 +128,18 @@ static void test_json(void)
     g_assert_true(vr_equal(vm, back));
 }
 
+/* The tags that the general rule does not give (facts/rest-api.md 2.2). */
+static void test_tags(void)
+{
+    g_assert_cmpstr(vr_type_operating_system.singular, ==, "os");
+    g_assert_cmpstr(vr_type_operating_system_info.plural, ==, "operation_systems");
+    g_assert_cmpstr(vr_type_qos.plural, ==, "qoss");
+    g_assert_cmpstr(vr_type_numa_node.singular, ==, "host_numa_node");
+    g_assert_cmpstr(vr_type_virtual_numa_node.plural, ==, "vm_numa_nodes");
+    g_assert_cmpstr(vr_type_transparent_huge_pages.singular, ==, "transparent_hugepages");
+    g_assert_cmpstr(vr_type_open_stack_image_provider.singular, ==, "openstack_image_provider");
+}
+
 /* Bit N is field N: what the walks rely on, for every type there is. */
 static void test_bits(void)
 {
@@ -197,6 +209,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/golden/a virtual machine in XML", test_xml);
     g_test_add_func("/golden/a virtual machine in JSON", test_json);
+    g_test_add_func("/golden/odd tags are the wire's own", test_tags);
     g_test_add_func("/golden/fields are in the order of their bits", test_bits);
     g_test_add_func("/golden/members of real types", test_rows);
     return g_test_run();

@@ -226,7 +226,7 @@ static void test_cut(void)
     static const char text[] =
         "{\"name\":\"\\ud83d\\ude00\",\"ratio\":-1.5e+3,\"flag\":true,"
         "\"part\":{\"part\":null},\"words\":{\"word\":[\"a\"]},\"x\":[1,{}]}";
-    vr_auto struct vr_thing *thing = read_text(text, VR_JSON_API);
+    vr_unref(read_text(text, VR_JSON_API));
     for (size_t length = 0; length < sizeof(text) - 1; length++) {
         g_autofree char *detail = NULL;
         g_autofree char *exact = g_memdup2(text, length); /* for AddressSanitizer */
@@ -250,7 +250,7 @@ static void test_caps(void)
     g_string_assign(text, "{}");
     while (text->len < small_caps.bytes)
         g_string_append_c(text, ' ');
-    vr_auto struct vr_thing *padded = read_text(text->str, VR_JSON_API);
+    vr_unref(read_text(text->str, VR_JSON_API));
     g_string_append_c(text, ' ');
     refuse(text->str, text->len, VR_JSON_API, &detail);
     g_assert_cmpstr(detail, ==, "The text is longer than 4096 bytes.");

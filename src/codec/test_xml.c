@@ -229,7 +229,7 @@ static void test_cut(void)
     static const char text[] =
         "<?xml version=\"1.0\"?><thing id=\"7\"><name>&amp;<![CDATA[x]]></name>"
         "<part><part/></part><words><word>a</word></words><!-- c --></thing>";
-    vr_auto struct vr_thing *thing = read_text(text);
+    vr_unref(read_text(text));
     for (size_t length = 0; length < sizeof(text) - 1; length++) {
         g_autofree char *detail = NULL;
         g_autofree char *exact = g_memdup2(text, length); /* for AddressSanitizer */
@@ -253,7 +253,7 @@ static void test_caps(void)
     g_string_assign(text, "<thing/>");
     while (text->len < small_caps.bytes)
         g_string_append_c(text, '\n');
-    vr_auto struct vr_thing *padded = read_text(text->str);
+    vr_unref(read_text(text->str));
     g_string_append_c(text, '\n');
     refuse(text->str, text->len, &small_caps, &detail);
     g_assert_cmpstr(detail, ==, "The text is longer than 4096 bytes.");
