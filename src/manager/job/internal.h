@@ -31,6 +31,7 @@ struct job {
     unsigned position;
     bool undoing;
     bool ended;
+    bool resumed; /* read from the database, to be gone on with */
     struct vr_error *error; /* the first failure */
     char *step_id;          /* of the step entity that runs; may be NULL */
     struct run *run;        /* NULL between two steps */
@@ -46,6 +47,7 @@ struct jobs {
     GHashTable *locked;  /* "kind id" -> struct held */
     GHashTable *pending; /* set of struct pending: what answers and timers will find */
     uint64_t last_serial;
+    bool closing;
 };
 
 /* locks.c */
@@ -70,6 +72,8 @@ void record_end(struct vr_txn *txn, struct job *job) VR_REQUIRES(vr_role_engine)
 /* An unfinished job from its entity, or NULL when this Manager cannot run it. */
 struct job *record_read(struct jobs *jobs, const struct vr_job *entity)
     VR_REQUIRES(vr_role_engine);
+/* The recorded failure of a job; never leaves *@error NULL. */
+void record_error(const struct vr_job *entity, struct vr_error **error);
 /* Removes jobs that ended long ago and their steps; runs again later. */
 void record_clean(struct vr_engine *engine, void *nothing) VR_REQUIRES(vr_role_engine);
 

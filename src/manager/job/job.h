@@ -101,3 +101,6 @@ typedef void vr_job_ended(struct vr_engine *engine, const char *job_id, bool fai
                           const struct vr_error *error, void *arg);
 void vr_job_watch(struct vr_engine *engine, const char *job_id, vr_job_ended *fn, void *arg)
     VR_REQUIRES(vr_role_engine);
+
+/* For tests: every lock in memory belongs to an unfinished job.  @ret_what is owned by the caller. */
+bool vr_locks_check(struct vr_engine *engine, char **ret_what) VR_REQUIRES(vr_role_engine);

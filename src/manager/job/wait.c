@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/job/internal.h"
+
+/*
+ * What a run waits for.  A run may be over when the answer comes (another
+ * answer failed it), and its job gone: the answer then finds nothing.
+ */
+struct pending {
+    struct jobs *jobs;
+    char job_id[37];
+    uint64_t serial;
+    vr_job_answer *answer;
+    vr_step_fn *step;
+    vr_job_ended *ended;
+    void *arg;
+};
+
+static struct pending *pending_new(struct jobs *jobs, const char *job_id)
+{
+    struct pending *pending = g_new0(struct pending, 1);
+    pending->jobs = jobs;
+    g_strlcpy(pending->job_id, job_id, sizeof(pending->job_id));
+    g_hash_table_add(jobs->pending, pending);
+    return pending;
+}
+
+/* Gives @pending back; the run that it belongs to, or NULL. */
+static struct run *take(struct pending *pending, struct pending *ret_copy)
+{
+    *ret_copy = *pending;
+    g_hash_table_remove(pending->jobs->pending, pending); /* frees it */
+    struct job *job = g_hash_table_lookup(ret_copy->jobs->active, ret_copy->job_id);
+    return job && job->run && job->run->serial == ret_copy->serial ? job->run : NULL;
+}
+
+static void answered(struct vr_engine *engine, const void *result, int code, const char *message,
+                     void *arg)
+{
+    struct pending pending;
+    struct run *run = take(arg, &pending);
+    if (run)
+        pending.answer(&run->base, result, code, message);
+}
+
+void vr_job_call(struct vr_job_run *base, const char *host_id, const struct vr_verb *verb,
+                 const void *params, unsigned timeout_ms, vr_job_answer *done)
+{
+    struct run *run = (struct run *)(uintptr_t)base;
+    struct pending *pending = pending_new(run->job->jobs, base->job_id);
+    pending->serial = run->serial;
+    pending->answer = done;
+    vr_engine_host_call(base->engine, host_id, verb, params, timeout_ms, base->correlation_id,
+                        answered, pending);
+}
+
+static void woken(struct vr_engine *engine, void *arg)
+{
+    struct pending pending;
+    struct run *run = take(arg, &pending);
+    if (run)
+        pending.step(&run->base);
+}
+
+void vr_job_after(struct vr_job_run *base, int64_t ms, vr_step_fn *fn)
+{
+    struct run *run = (struct run *)(uintptr_t)base;
+    struct pending *pending = pending_new(run->job->jobs, base->job_id);
+    pending->serial = run->serial;
+    pending->step = fn;
+    vr_engine_after(base->engine, ms, woken, pending);
+}
+
+void vr_job_host_error(struct vr_error **error, const char *what, int code, const char *message)
+{
+    const struct vr_fault *fault = code == VR_RPC_NETWORK_ERROR ? &vr_fault_host_unreachable
+                                                                : &vr_fault_host_rpc;
+    vr_error_set(error, fault, "%s: %s (code %d).", what, message && *message ? message : "no reason",
+                 code);
+}
+
+/* --- who waits for a job --- */
+
+bool vr_job_running(struct vr_engine *engine, const char *job_id)
+{
+    const struct job *job = job_id ? g_hash_table_lookup(engine->jobs->active, job_id) : NULL;
+    return job && !job->ended;
+}
+
+static void already_ended(struct vr_engine *engine, void *arg)
+{
+    struct pending pending;
+    take(arg, &pending);
+    const struct vr_job *entity = VR_PEEK(engine->head, JOB, job, pending.job_id);
+    vr_auto_error struct vr_error *error = NULL;
+    bool failed = entity && entity->status != VR_JOB_STATUS_FINISHED;
+    if (failed)
+        record_error(entity, &error);
+    pending.ended(engine, pending.job_id, failed, error, pending.arg);
+}
+
+void vr_job_watch(struct vr_engine *engine, const char *job_id, vr_job_ended *fn, void *arg)
+{
+    struct job *job = g_hash_table_lookup(engine->jobs->active, job_id);
+    if (job) {
+        const struct watcher watcher = { fn, arg };
+        g_array_append_val(job->watchers, watcher);
+        return;
+    }
+    struct pending *pending = pending_new(engine->jobs, job_id);
+    pending->ended = fn;
+    pending->arg = arg;
+    vr_engine_after(engine, 0, already_ended, pending);
+}
