@@ -1,13 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/inventory/sorted.h"
 
+static uint64_t prefix_of(const char *id)
+{
+    uint8_t bytes[8] = { 0 };
+    memcpy(bytes, id, strnlen(id, sizeof(bytes)));
+    uint64_t prefix;
+    memcpy(&prefix, bytes, sizeof(prefix));
+    return GUINT64_FROM_BE(prefix);
+}
+
+static int compare(const struct vr_sorted_item *item, uint64_t prefix, const char *id)
+{
+    if (item->prefix != prefix)
+        return item->prefix < prefix ? -1 : 1;
+    return strcmp(vr_id(item->object), id);
+}
+
 /* The last chunk whose first id is not above @id, or the first one. */
-static unsigned find_chunk(const struct vr_sorted *set, const char *id)
+static unsigned find_chunk(const struct vr_sorted *set, uint64_t prefix, const char *id)
 {
     unsigned low = 0, high = set->chunk_count;
     while (high - low > 1) {
         unsigned middle = low + (high - low) / 2;
-        if (strcmp(vr_id(set->chunks[middle].items[0]), id) <= 0)
+        if (compare(&set->chunks[middle].items[0], prefix, id) <= 0)
             low = middle;
         else
             high = middle;
@@ -16,13 +32,14 @@ static unsigned find_chunk(const struct vr_sorted *set, const char *id)
 }
 
 /* The place of the first id that is not below @id. */
-static unsigned find_item(const struct vr_sorted_chunk *chunk, const char *id, bool *ret_found)
+static unsigned find_item(const struct vr_sorted_chunk *chunk, uint64_t prefix, const char *id,
+                          bool *ret_found)
 {
     unsigned low = 0, high = chunk->count;
     *ret_found = false;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
-        int order = strcmp(vr_id(chunk->items[middle]), id);
+        int order = compare(&chunk->items[middle], prefix, id);
         if (order == 0)
             *ret_found = true;
         if (order < 0)
@@ -55,8 +72,8 @@ static void split_chunk(struct vr_sorted *set, unsigned at, bool appending)
     unsigned keep = appending ? left->count - 1 : left->count / 2;
     right->count = left->count - keep;
     right->allocated = VR_SORTED_CHUNK;
-    right->items = g_new(void *, VR_SORTED_CHUNK);
-    memcpy(right->items, left->items + keep, right->count * sizeof(void *));
+    right->items = g_new(struct vr_sorted_item, VR_SORTED_CHUNK);
+    memcpy(right->items, left->items + keep, right->count * sizeof(right->items[0]));
     left->count = keep;
 }
 
@@ -65,11 +82,12 @@ void vr_sorted_put(struct vr_sorted *set, void *object)
     const char *id = vr_id(object);
     if (set->chunk_count == 0)
         insert_chunk(set, 0);
-    unsigned c = find_chunk(set, id);
+    uint64_t prefix = prefix_of(id);
+    unsigned c = find_chunk(set, prefix, id);
     bool found;
-    unsigned at = find_item(&set->chunks[c], id, &found);
+    unsigned at = find_item(&set->chunks[c], prefix, id, &found);
     if (found) {
-        set->chunks[c].items[at] = object;
+        set->chunks[c].items[at].object = object;
         return;
     }
     if (set->chunks[c].count == VR_SORTED_CHUNK) {
@@ -82,10 +100,11 @@ void vr_sorted_put(struct vr_sorted *set, void *object)
     struct vr_sorted_chunk *chunk = &set->chunks[c];
     if (chunk->count == chunk->allocated) {
         chunk->allocated = MAX(1, chunk->allocated * 2);
-        chunk->items = g_renew(void *, chunk->items, chunk->allocated);
+        chunk->items = g_renew(struct vr_sorted_item, chunk->items, chunk->allocated);
     }
-    memmove(chunk->items + at + 1, chunk->items + at, (chunk->count - at) * sizeof(void *));
-    chunk->items[at] = object;
+    memmove(chunk->items + at + 1, chunk->items + at,
+            (chunk->count - at) * sizeof(chunk->items[0]));
+    chunk->items[at] = (struct vr_sorted_item){ prefix, object };
     chunk->count++;
     set->count++;
 }
@@ -94,13 +113,15 @@ void vr_sorted_remove(struct vr_sorted *set, const char *id)
 {
     if (set->chunk_count == 0)
         return;
-    unsigned c = find_chunk(set, id);
+    uint64_t prefix = prefix_of(id);
+    unsigned c = find_chunk(set, prefix, id);
     struct vr_sorted_chunk *chunk = &set->chunks[c];
     bool found;
-    unsigned at = find_item(chunk, id, &found);
+    unsigned at = find_item(chunk, prefix, id, &found);
     if (!found)
         return;
-    memmove(chunk->items + at, chunk->items + at + 1, (chunk->count - at - 1) * sizeof(void *));
+    memmove(chunk->items + at, chunk->items + at + 1,
+            (chunk->count - at - 1) * sizeof(chunk->items[0]));
     chunk->count--;
     set->count--;
     if (chunk->count)
@@ -113,14 +134,14 @@ void vr_sorted_remove(struct vr_sorted *set, const char *id)
 void vr_sorted_copy(const struct vr_sorted *set, void **out)
 {
     for (unsigned c = 0; c < set->chunk_count; c++) {
-        memcpy(out, set->chunks[c].items, set->chunks[c].count * sizeof(void *));
-        out += set->chunks[c].count;
+        for (unsigned i = 0; i < set->chunks[c].count; i++)
+            *out++ = set->chunks[c].items[i].object;
     }
 }
 
 void *vr_sorted_first(const struct vr_sorted *set)
 {
-    return set->chunk_count ? set->chunks[0].items[0] : NULL;
+    return set->chunk_count ? set->chunks[0].items[0].object : NULL;
 }
 
 void vr_sorted_done(struct vr_sorted *set)

@@ -3,9 +3,10 @@
 
 /*
  * sorted: a set of entities in the order of their ids, in chunks of at most
- * VR_SORTED_CHUNK pointers.  A find is two binary searches, an insert moves
- * at most one chunk, a walk reads memory in order.  Eleven bytes an entity on
- * average, and one small allocation for the many sets of one or two.
+ * VR_SORTED_CHUNK.  A find is two binary searches, which look at the first
+ * eight bytes of ids kept beside the pointers and only in a tie at the ids
+ * themselves; an insert moves at most one chunk; a walk reads memory in
+ * order.  One small allocation for the many sets of one or two.
  *
  * Private to the inventory.  Holds no references; ids are read through
  * vr_id(), so an object in a set must have one and keep it.
@@ -15,8 +16,13 @@
 
 #define VR_SORTED_CHUNK 128
 
+struct vr_sorted_item {
+    uint64_t prefix; /* the first eight bytes of the id, big-endian */
+    void *object;
+};
+
 struct vr_sorted_chunk {
-    void **items;
+    struct vr_sorted_item *items;
     unsigned count, allocated;
 };
 
