@@ -29,7 +29,7 @@ static bool decode(char *text, bool plus)
     return g_utf8_validate(text, -1, NULL);
 }
 
-static bool add_param(struct vr_param *params, unsigned *count, char *text, bool plus)
+static bool add_param(struct vr_argument *params, unsigned *count, char *text, bool plus)
 {
     if (!*text)
         return true;
@@ -45,7 +45,7 @@ static bool add_param(struct vr_param *params, unsigned *count, char *text, bool
     return true;
 }
 
-static bool add_params(struct vr_param *params, unsigned *count, char *text, const char *separators,
+static bool add_params(struct vr_argument *params, unsigned *count, char *text, const char *separators,
                        bool plus)
 {
     for (char *next; text; text = next) {
@@ -97,7 +97,7 @@ bool vr_url_add_form(struct vr_url *url, char **ret_text, const char *form, size
     if (memchr(form, '\0', length))
         return false;
     g_autofree char *text = g_strndup(form, length);
-    struct vr_param params[VR_URL_PARAMS];
+    struct vr_argument params[VR_URL_PARAMS];
     unsigned count = 0;
     if (!add_params(params, &count, text, "&", true) || count + url->param_count > VR_URL_PARAMS)
         return false;

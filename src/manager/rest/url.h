@@ -15,7 +15,7 @@
 #define VR_URL_SEGMENTS 24
 #define VR_URL_PARAMS 64
 
-struct vr_param {
+struct vr_argument {
     const char *name;
     const char *value; /* NULL: a bare name, as in `?current` */
 };
@@ -24,7 +24,7 @@ struct vr_url {
     char *text; /* owned; everything below points into it */
     const char *segments[VR_URL_SEGMENTS];
     unsigned segment_count;
-    struct vr_param params[VR_URL_PARAMS]; /* the query's, then the last segment's */
+    struct vr_argument params[VR_URL_PARAMS]; /* the query's, then the last segment's */
     unsigned param_count;
 };
 
