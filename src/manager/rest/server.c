@@ -306,3 +306,8 @@ void vr_server_stop(struct vr_server *server)
     vr_waiters_free(server->waiters);
     g_free(server);
 }
+
+void *vr_server_arg(const struct vr_server *server)
+{
+    return server->arg;
+}

@@ -32,3 +32,5 @@ unsigned vr_server_port(const struct vr_server *server);
 /* No request may be suspended without a waker that still comes. */
 void vr_server_stop(struct vr_server *server);
 
+/* What the handler was started with. */
+void *vr_server_arg(const struct vr_server *server);

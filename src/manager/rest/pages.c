@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What stands beside the interface: certificates, health, documentation, the welcome page. */
+#include "codec/codec.h"
+#include "manager/rest/exchange.h"
+
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+
+#define HTML "text/html; charset=UTF-8"
+#define PEM "application/x-x509-ca-cert"
+
+static void serve_ca(struct vr_rest *rest, struct vr_request *request)
+{
+    vr_reply_text(request, 200, PEM, rest->options.ca);
+}
+
+static void serve_health(struct vr_rest *rest, struct vr_request *request)
+{
+    bool up = !rest->options.database_up || rest->options.database_up(rest->options.database_arg);
+    if (up)
+        vr_reply_text(request, 200, HTML, "DB Up!Welcome to Health Status!");
+    else
+        vr_reply_text(request, 500, HTML, "The database cannot be reached.");
+}
+
+/* "ssh-rsa AAAA..." of an RSA certificate (RFC 4253, 6.6), or NULL for other keys. */
+static char *openssh_key(const char *pem)
+{
+    gnutls_datum_t text = { (void *)(uintptr_t)pem, (unsigned)strlen(pem) }, m = { 0 }, e = { 0 };
+    gnutls_x509_crt_t certificate;
+    char *key = NULL;
+    gnutls_x509_crt_init(&certificate);
+    if (gnutls_x509_crt_import(certificate, &text, GNUTLS_X509_FMT_PEM) == 0 &&
+        gnutls_x509_crt_get_pk_rsa_raw(certificate, &m, &e) == 0) {
+        GByteArray *blob = g_byte_array_new();
+        const gnutls_datum_t name = { (void *)(uintptr_t)"ssh-rsa", 7 };
+        const gnutls_datum_t *parts[] = { &name, &e, &m };
+        for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
+            bool pad = i > 0 && parts[i]->size && parts[i]->data[0] & 0x80;
+            uint32_t size = GUINT32_TO_BE(parts[i]->size + pad);
+            g_byte_array_append(blob, (const uint8_t *)&size, 4);
+            if (pad)
+                g_byte_array_append(blob, (const uint8_t *)"", 1);
+            g_byte_array_append(blob, parts[i]->data, parts[i]->size);
+        }
+        g_autofree char *base64 = g_base64_encode(blob->data, blob->len);
+        key = g_strdup_printf("ssh-rsa %s vireo-manager\n", base64);
+        g_byte_array_unref(blob);
+    }
+    gnutls_free(m.data);
+    gnutls_free(e.data);
+    gnutls_x509_crt_deinit(certificate);
+    return key;
+}
+
+static void serve_pki(struct vr_rest *rest, struct vr_request *request)
+{
+    const char *resource = vr_url_param(&request->url, "resource");
+    const char *format = vr_url_param(&request->url, "format");
+    const char *pem = NULL;
+    if (g_strcmp0(resource, "ca-certificate") == 0 ||
+        g_strcmp0(resource, "qemu-ca-certificate") == 0)
+        pem = rest->options.ca;
+    else if (g_strcmp0(resource, "engine-certificate") == 0)
+        pem = rest->options.certificate;
+    if (pem && g_strcmp0(format, "X509-PEM") == 0) {
+        vr_reply_text(request, 200, "application/x-x509-cert", pem);
+    } else if (pem && g_strcmp0(format, "X509-PEM-CA") == 0) {
+        vr_reply_text(request, 200, PEM, pem);
+    } else if (pem && g_strcmp0(format, "OPENSSH-PUBKEY") == 0) {
+        g_autofree char *key = openssh_key(pem);
+        vr_reply_text(request, key ? 200 : 400, "text/plain; charset=UTF-8",
+                      key ? key : "The key has no form that SSH knows.\n");
+    } else {
+        vr_reply_text(request, 400, "text/plain; charset=UTF-8",
+                      "The resource or the format is unknown.\n");
+    }
+}
+
+static void serve_welcome(struct vr_rest *rest, struct vr_request *request)
+{
+    GString *out = g_string_new("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">"
+                                "<title>Vireo</title></head><body><h1>Vireo ");
+    vr_xml_escape(out, rest->options.version);
+    g_string_append(out, "</h1><ul><li><a href=\"/ovirt-engine/api\">REST API</a></li>"
+                         "<li><a href=\"/ovirt-engine/apidoc\">REST API documentation</a></li>"
+                         "<li><a href=\"/ca.crt\">CA certificate</a></li></ul></body></html>\n");
+    vr_reply(request, 200, HTML, out);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct vr_operation *const *)a)->name,
+                  (*(const struct vr_operation *const *)b)->name);
+}
+
+/* Every operation, and whether it is there. */
+static void serve_apidoc(struct vr_rest *rest, struct vr_request *request)
+{
+    g_autoptr(GPtrArray) operations = g_ptr_array_new();
+    for (unsigned i = 0; vr_operations[i]; i++)
+        g_ptr_array_add(operations, (void *)(uintptr_t)vr_operations[i]);
+    g_ptr_array_sort(operations, by_name);
+    GString *out = g_string_new("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">"
+                                "<title>Vireo REST API</title></head><body><h1>REST API</h1>"
+                                "<table><tr><th>Operation</th><th>Mandatory</th><th></th></tr>");
+    for (unsigned i = 0; i < operations->len; i++) {
+        const struct vr_operation *operation = operations->pdata[i];
+        g_string_append_printf(out, "<tr id=\"%s\"><td>%s</td><td>", operation->name,
+                               operation->name);
+        for (unsigned m = 0; operation->mandatory[m]; m++)
+            g_string_append_printf(out, "%s%s", m ? ", " : "", operation->mandatory[m]);
+        g_string_append_printf(out, "</td><td>%s</td></tr>",
+                               operation->way == VR_WAY_MISSING ? "answers 501" : "");
+    }
+    g_string_append(out, "</table></body></html>\n");
+    vr_reply(request, 200, HTML, out);
+}
+
+static const struct {
+    const char *path;
+    void (*serve)(struct vr_rest *rest, struct vr_request *request);
+} pages[] = {
+    { "ca.crt", serve_ca },
+    { "ovirt-engine", serve_welcome },
+    { "ovirt-engine/apidoc", serve_apidoc },
+    { "ovirt-engine/services/health", serve_health },
+    { "ovirt-engine/services/pki-resource", serve_pki },
+};
+
+void vr_pages_serve(struct vr_rest *rest, struct vr_request *request)
+{
+    GString *path = g_string_new(NULL);
+    for (unsigned i = 0; i < request->url.segment_count; i++)
+        g_string_append_printf(path, "%s%s", i ? "/" : "", request->url.segments[i]);
+    g_autofree char *text = g_string_free(path, FALSE);
+    if (g_str_has_prefix(text, "ovirt-engine/") &&
+        vr_sessions_serve(rest->options.sessions, request, text + strlen("ovirt-engine/")))
+        return;
+    for (unsigned i = 0; i < G_N_ELEMENTS(pages); i++) {
+        if (strcmp(text, pages[i].path) != 0)
+            continue;
+        if (strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0) {
+            pages[i].serve(rest, request);
+        } else {
+            vr_fault_reply(request, 405, "Operation Failed", "[The method is not allowed here.]");
+            vr_reply_header(request, "Allow", g_strdup("GET, HEAD"));
+        }
+        return;
+    }
+    if (!*text) {
+        vr_reply(request, 302, HTML, NULL);
+        vr_reply_header(request, "Location", g_strdup("/ovirt-engine/"));
+        return;
+    }
+    vr_fault_reply_missing(request);
+}
