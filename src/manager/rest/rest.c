@@ -2,6 +2,7 @@
 #define VR_LOG_MODULE "rest"
 #include "manager/rest/rest.h"
 
+#include "codec/codec.h"
 #include "gen/faults.h"
 #include "manager/access/access.h"
 #include "manager/rest/exchange.h"
@@ -38,12 +39,12 @@ static bool is_api(const struct vr_request *request)
 
 /* --- routing --- */
 
-static enum vr_method method_of(const char *method)
+static enum vr_http_method method_of(const char *method)
 {
     static const char *const names[] = { "GET", "POST", "PUT", "DELETE" };
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++)
         if (strcmp(method, names[i]) == 0)
-            return (enum vr_method)i;
+            return (enum vr_http_method)i;
     return strcmp(method, "HEAD") == 0 ? VR_METHOD_GET : VR_METHOD_COUNT;
 }
 
@@ -186,7 +187,7 @@ static void serve(struct vr_exchange *x)
             vr_fault_reply_missing(x->request);
         return;
     }
-    enum vr_method method = method_of(x->request->method);
+    enum vr_http_method method = method_of(x->request->method);
     if (method != VR_METHOD_COUNT)
         x->operation = x->route->operations[method];
     if (!x->operation) {
