@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define VR_LOG_MODULE "netconf"
+#include "agent/netconf/private.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+
+void vr_network_free(struct vr_network *network)
+{
+    if (!network)
+        return;
+    g_free(network->name);
+    g_free(network->nic);
+    g_free(network->bonding);
+    g_free(network->address);
+    g_free(network->gateway);
+    g_free(network);
+}
+
+struct vr_network *vr_network_copy(const struct vr_network *network)
+{
+    struct vr_network *copy = g_new(struct vr_network, 1);
+    *copy = *network;
+    copy->name = g_strdup(network->name);
+    copy->nic = g_strdup(network->nic);
+    copy->bonding = g_strdup(network->bonding);
+    copy->address = g_strdup(network->address);
+    copy->gateway = g_strdup(network->gateway);
+    return copy;
+}
+
+bool vr_network_name_valid(const char *name)
+{
+    if (!name || !*name || strlen(name) > VR_NET_NAME_MAX || !strcmp(name, ".") ||
+        !strcmp(name, ".."))
+        return false;
+    for (const char *c = name; *c; c++)
+        if (!g_ascii_isalnum(*c) && !strchr("_-.", *c))
+            return false;
+    return name[0] != '-';
+}
+
+int vr_network_prefix(const char *netmask)
+{
+    struct in_addr mask;
+    if (!netmask || inet_pton(AF_INET, netmask, &mask) != 1)
+        return -1;
+    uint32_t bits = ntohl(mask.s_addr);
+    int prefix = __builtin_popcount(bits);
+    uint32_t whole = prefix ? 0xffffffffu << (32 - prefix) : 0;
+    return bits == whole ? prefix : -1;
+}
+
+/* "address/prefix" of an IPv4 request; NULL without an error when it asks for none. */
+static char *address_of_request(const struct vr_rpc_setup_network_net_attributes *want,
+                                struct vr_error **error)
+{
+    struct in_addr address;
+    if (!want->ipaddr || !*want->ipaddr)
+        return NULL;
+    if (inet_pton(AF_INET, want->ipaddr, &address) != 1) {
+        vr_agent_error(error, network_address, "%s", want->ipaddr);
+        return NULL;
+    }
+    int prefix = vr_network_prefix(want->netmask);
+    guint64 number;
+    if (prefix < 0 && want->prefix &&
+        g_ascii_string_to_unsigned(want->prefix, 10, 1, 32, &number, NULL))
+        prefix = (int)number;
+    if (prefix < 1) {
+        vr_agent_error(error, network_address, "The netmask is not valid.");
+        return NULL;
+    }
+    return g_strdup_printf("%s/%d", want->ipaddr, prefix);
+}
+
+static bool check_lower(const struct vr_network *network, struct vr_error **error)
+{
+    const char *lower = network->nic ? network->nic : network->bonding;
+    if (network->nic && network->bonding) {
+        vr_agent_error(error, network_parameter, "A network has a nic or a bonding, not both.");
+        return false;
+    }
+    if (lower && !vr_network_name_valid(lower)) {
+        vr_agent_error(error, network_nic, "%s", lower);
+        return false;
+    }
+    if (network->vlan && !lower) {
+        vr_agent_error(error, network_vlan, "A VLAN needs a nic or a bonding.");
+        return false;
+    }
+    return true;
+}
+
+struct vr_network *vr_network_of_request(const char *name,
+                                         const struct vr_rpc_setup_network_net_attributes *want,
+                                         struct vr_error **error)
+{
+    if (!vr_network_name_valid(name)) {
+        vr_agent_error(error, network_bridge, "\"%s\" cannot be a network's name.", name);
+        return NULL;
+    }
+    struct vr_network *network = g_new0(struct vr_network, 1);
+    network->name = g_strdup(name);
+    network->nic = want->nic && *want->nic ? g_strdup(want->nic) : NULL;
+    network->bonding = want->bonding && *want->bonding ? g_strdup(want->bonding) : NULL;
+    network->mtu = (unsigned)CLAMP(VR_GET(want, mtu, 0), 0, 65535);
+    network->stp = want->stp && (!g_ascii_strcasecmp(want->stp, "yes") ||
+                                 !g_ascii_strcasecmp(want->stp, "true") ||
+                                 !g_ascii_strcasecmp(want->stp, "on"));
+    network->default_route = VR_GET(want, default_route, false);
+    guint64 vlan;
+    if (want->vlan && *want->vlan) {
+        if (g_ascii_string_to_unsigned(want->vlan, 10, 1, 4094, &vlan, NULL))
+            network->vlan = (unsigned)vlan;
+        else
+            vr_agent_error(error, network_vlan, "%s", want->vlan);
+    }
+    if (!*error && !VR_GET(want, bridged, true))
+        vr_agent_error(error, network_parameter, "This host has bridged networks only.");
+    if (!*error && want->bootproto && !g_ascii_strcasecmp(want->bootproto, "dhcp"))
+        vr_agent_error(error, network_parameter, "This host's networks have static addresses.");
+    if (!*error)
+        network->address = address_of_request(want, error);
+    struct in_addr gateway;
+    if (!*error && want->gateway && *want->gateway) {
+        network->gateway = g_strdup(want->gateway);
+        if (inet_pton(AF_INET, want->gateway, &gateway) != 1)
+            vr_agent_error(error, network_address, "%s", want->gateway);
+    }
+    if (*error || !check_lower(network, error))
+        g_clear_pointer(&network, vr_network_free);
+    return network;
+}
+
+static void put(GKeyFile *file, const char *key, const char *value)
+{
+    if (value)
+        g_key_file_set_string(file, "network", key, value);
+}
+
+bool vr_network_write(const char *dir, const struct vr_network *network, struct vr_error **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    put(file, "nic", network->nic);
+    put(file, "bonding", network->bonding);
+    put(file, "address", network->address);
+    put(file, "gateway", network->gateway);
+    g_key_file_set_integer(file, "network", "vlan", (int)network->vlan);
+    g_key_file_set_integer(file, "network", "mtu", (int)network->mtu);
+    g_key_file_set_boolean(file, "network", "stp", network->stp);
+    g_key_file_set_boolean(file, "network", "default-route", network->default_route);
+    g_key_file_set_boolean(file, "network", "own-bridge", network->own_bridge);
+    g_autofree char *text = g_key_file_to_data(file, NULL, NULL);
+    g_autofree char *path = g_build_filename(dir, network->name, NULL);
+    g_autoptr(GError) failure = NULL;
+    if (g_file_set_contents(path, text, -1, &failure))
+        return true;
+    vr_error_set(error, &vr_fault_system, "%s", failure->message);
+    return false;
+}
+
+static char *get(GKeyFile *file, const char *key)
+{
+    return g_key_file_get_string(file, "network", key, NULL);
+}
+
+struct vr_network *vr_network_read(const char *dir, const char *name)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    if (!vr_network_name_valid(name) ||
+        !g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL))
+        return NULL;
+    struct vr_network *network = g_new0(struct vr_network, 1);
+    network->name = g_strdup(name);
+    network->nic = get(file, "nic");
+    network->bonding = get(file, "bonding");
+    network->address = get(file, "address");
+    network->gateway = get(file, "gateway");
+    network->vlan = (unsigned)g_key_file_get_integer(file, "network", "vlan", NULL);
+    network->mtu = (unsigned)g_key_file_get_integer(file, "network", "mtu", NULL);
+    network->stp = g_key_file_get_boolean(file, "network", "stp", NULL);
+    network->default_route = g_key_file_get_boolean(file, "network", "default-route", NULL);
+    network->own_bridge = g_key_file_get_boolean(file, "network", "own-bridge", NULL);
+    return network;
+}
