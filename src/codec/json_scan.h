@@ -3,7 +3,8 @@
 
 /*
  * json_scan: the grammar of JSON (RFC 8259), strictly, over a text that is
- * known to be UTF-8 without NUL.  Knows nothing of fields.  Private to codec.
+ * known to be UTF-8 without NUL.  Knows nothing of fields.  For codec, and for
+ * the envelope of net/jsonrpc.c.
  *
  * A false answer means that *scan->error is set.
  */

@@ -25,6 +25,7 @@ struct vr_loop {
     struct vr_mutex lock;                /* a leaf: nothing is locked while it is held */
     struct post *first_post, *last_post; /* guarded by lock */
     struct vr_deferred *first_deferred, *last_deferred;
+    struct vr_loop_end *ends;
     uint8_t *scratch;
     GThread *thread;
 };
@@ -139,6 +140,12 @@ void vr_loop_unref(struct vr_loop *loop)
     do {
         again = run_posts(loop);
         again |= run_deferred(loop);
+        if (loop->ends) {
+            struct vr_loop_end *end = loop->ends;
+            vr_loop_forget_end(end);
+            end->fn(end);
+            again = true;
+        }
     } while (again);
     current_loop = before;
 
@@ -234,6 +241,26 @@ void vr_loop_defer(struct vr_loop *loop, struct vr_deferred *deferred)
     else
         loop->first_deferred = deferred;
     loop->last_deferred = deferred;
+}
+
+void vr_loop_at_end(struct vr_loop *loop, struct vr_loop_end *end)
+{
+    end->next = loop->ends;
+    end->previous = &loop->ends;
+    if (end->next)
+        end->next->previous = &end->next;
+    loop->ends = end;
+}
+
+void vr_loop_forget_end(struct vr_loop_end *end)
+{
+    if (!end->previous)
+        return;
+    *end->previous = end->next;
+    if (end->next)
+        end->next->previous = end->previous;
+    end->next = NULL;
+    end->previous = NULL;
 }
 
 uint8_t *vr_loop_scratch(struct vr_loop *loop)

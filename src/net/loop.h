@@ -59,7 +59,18 @@ struct vr_deferred {
 };
 void vr_loop_defer(struct vr_loop *loop, struct vr_deferred *deferred);
 
-/* A buffer of vr_loop_scratch_size bytes that every callback may use until it returns. */
+/*
+ * Something that has no owner left but the loop: @fn is called when the loop
+ * is freed, unless it was forgotten before.  Embedded, all zero but @fn.
+ */
+struct vr_loop_end {
+    void (*fn)(struct vr_loop_end *self);
+    struct vr_loop_end *next, **previous;
+};
+void vr_loop_at_end(struct vr_loop *loop, struct vr_loop_end *end);
+void vr_loop_forget_end(struct vr_loop_end *end); /* also when it is not remembered */
+
+/* Where streams read to.  Its content is gone when the next stream reads. */
 #define VR_LOOP_SCRATCH_SIZE (64 * 1024)
 uint8_t *vr_loop_scratch(struct vr_loop *loop);
 

@@ -308,14 +308,20 @@ void vr_stomp_header(struct vr_buffer *out, const char *name, const char *value)
     vr_buffer_append_byte(out, '\n');
 }
 
+void vr_stomp_end_head(struct vr_buffer *out, size_t body_len)
+{
+    char length[24];
+    snprintf(length, sizeof(length), "%zu", body_len);
+    vr_stomp_header(out, "content-length", length);
+    vr_buffer_append_byte(out, '\n');
+}
+
 void vr_stomp_end(struct vr_buffer *out, const char *body, size_t body_len)
 {
-    if (body) {
-        char length[24];
-        snprintf(length, sizeof(length), "%zu", body_len);
-        vr_stomp_header(out, "content-length", length);
-    }
-    vr_buffer_append_byte(out, '\n');
+    if (body)
+        vr_stomp_end_head(out, body_len);
+    else
+        vr_buffer_append_byte(out, '\n');
     vr_buffer_append(out, body, body_len);
     vr_buffer_append_byte(out, '\0');
 }

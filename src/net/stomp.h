@@ -52,5 +52,7 @@ bool vr_stomp_parser_feed(struct vr_stomp_parser *parser, const uint8_t *data, s
 /* Writing: begin, headers, end.  Frames are contiguous, and every body has a content-length. */
 void vr_stomp_begin(struct vr_buffer *out, const char *command);
 void vr_stomp_header(struct vr_buffer *out, const char *name, const char *value);
+/* Instead of vr_stomp_end(), for a body that the caller appends himself, with a NUL behind it. */
+void vr_stomp_end_head(struct vr_buffer *out, size_t body_len);
 /* @body is NULL for frames that have none; else content-length is written, 0 included. */
 void vr_stomp_end(struct vr_buffer *out, const char *body, size_t body_len);

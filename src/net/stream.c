@@ -99,6 +99,7 @@ void vr_stream_drop_addresses(struct vr_stream *stream)
 static void shut(struct vr_stream *stream)
 {
     stream->state = CLOSED;
+    vr_loop_forget_end(&stream->end);
     vr_stream_clear_limit(stream);
     if (stream->resolve)
         vr_resolve_cancel(g_steal_pointer(&stream->resolve));
@@ -414,6 +415,14 @@ static void on_deferred(struct vr_deferred *self)
     release(stream);
 }
 
+/* The loop ended before the stream did. */
+static void on_end(struct vr_loop_end *self)
+{
+    struct vr_stream *stream = (struct vr_stream *)((char *)self - offsetof(struct vr_stream, end));
+    shut(stream);
+    release(stream);
+}
+
 /* --- public --- */
 
 static struct vr_stream *stream_new(struct vr_loop *loop, const struct vr_stream_options *options,
@@ -427,6 +436,7 @@ static struct vr_stream *stream_new(struct vr_loop *loop, const struct vr_stream
     stream->fd = -1;
     stream->reading = true;
     stream->deferred.fn = on_deferred;
+    stream->end.fn = on_end;
     stream->tls = options->tls ? vr_tls_ref(options->tls) : NULL;
     stream->pin = options->pin ? g_memdup2(options->pin, 32) : NULL;
     stream->peer_name = g_strdup(options->peer_name);
@@ -483,6 +493,7 @@ void vr_stream_finish(struct vr_stream *stream)
     stream->ops = &nobody;
     stream->ops_serial++;
     stream->state = FINISHING;
+    vr_loop_at_end(stream->loop, &stream->end);
     vr_buffer_done(&stream->unread);
     vr_stream_watch(stream, stream->blocked ? EPOLLOUT : 0);
     soon(stream);

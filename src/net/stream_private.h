@@ -33,6 +33,7 @@ struct vr_stream {
     struct vr_watch *watch;
     struct vr_timer *timer; /* limit of the current state, or of a stall; NULL when idle */
     struct vr_deferred deferred;
+    struct vr_loop_end end;   /* while it finishes, and nobody owns it */
     struct vr_error *failure; /* reported by the deferral */
     struct vr_tls_session *session;
     struct vr_buffer out, unread;
