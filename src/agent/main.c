@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define VR_LOG_MODULE "agent"
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "agent/verbs/verbs.h"
+#include "net/tls.h"
+
+/*
+ * vireo-agentd: the agent of one host.
+ *
+ * The main thread runs the loop of the sockets.  Nothing is saved at the end:
+ * kill -9 and SIGTERM leave the same behind, and machines run on.
+ */
+
+static const char usage[] = "vireo-agentd: the agent of one host\n"
+                            "\n"
+                            "  --config FILE   read FILE (default /etc/vireo/agent.conf, if it exists)\n"
+                            "  --version       print the version\n"
+                            "  --help          print this\n";
+
+#define DEFAULT_CONFIG "/etc/vireo/agent.conf"
+
+struct program {
+    struct vr_agent_config *config;
+    struct vr_loop *loop;
+    struct vr_tls *tls;
+    struct vr_agent agent;
+    struct vr_domains_hooks hooks;
+    struct vr_timer *recovery;
+    struct vr_watch *signals;
+    int signal_fd;
+};
+
+/* While recovery lasts, every verb answers 99; the supervisor says when it is over. */
+#define RECOVERY_POLL_MS 50
+
+static void poll_recovery(void *arg)
+{
+    struct program *program = arg;
+    if (!vr_domains_ready(program->agent.domains)) {
+        vr_timer_arm(program->recovery, RECOVERY_POLL_MS, 0);
+        return;
+    }
+    vr_rpc_server_set_recovering(program->agent.server, false);
+    vr_log_info("Recovery is over.");
+}
+
+static void on_signal(uint32_t events, void *arg)
+{
+    struct program *program = arg;
+    struct signalfd_siginfo info;
+    while (read(program->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        vr_auto_error struct vr_error *error = NULL;
+        if (info.ssi_signo != SIGHUP) {
+            vr_log_info("The agent ends; virtual machines run on.");
+            vr_loop_exit(program->loop);
+        } else if (program->tls && !vr_tls_reload(program->tls, &error)) {
+            g_autofree char *text = vr_error_text(error);
+            vr_log_warning("The certificates stay as they are: %s", text);
+        }
+    }
+}
+
+/* Before any thread starts, so that all of them inherit it. */
+static int block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static char *display_address(const char *network, void *arg)
+{
+    return vr_netconf_address(network);
+}
+
+static bool write_port(const struct program *program, const char *name, unsigned port,
+                       struct vr_error **error)
+{
+    g_autofree char *path = g_build_filename(program->config->state, name, NULL);
+    g_autofree char *text = g_strdup_printf("%u\n", port);
+    g_autoptr(GError) failure = NULL;
+    if (g_file_set_contents(path, text, -1, &failure))
+        return true;
+    vr_error_set(error, &vr_fault_system, "%s", failure->message);
+    return false;
+}
+
+static bool listen_for_manager(struct program *program, struct vr_error **error)
+{
+    const struct vr_agent_config *config = program->config;
+    if (config->ca) {
+        program->tls = vr_tls_new(config->ca, config->certificate, config->key, error);
+        if (!program->tls)
+            return false;
+    } else {
+        vr_log_warning("TLS is off: anybody who reaches the port rules this host.");
+    }
+    const struct vr_rpc_server_options options = {
+        .address = strcmp(config->address, "::") ? config->address : NULL,
+        .port = (uint16_t)config->port,
+        .tls = program->tls,
+        .recovering = true,
+    };
+    static const struct vr_rpc_server_ops ops = { .handle = vr_agent_handle };
+    program->agent.server = vr_rpc_server_new(program->loop, &options, &ops, &program->agent, error);
+    if (!program->agent.server)
+        return false;
+    return write_port(program, "agent.port", vr_rpc_server_port(program->agent.server), error);
+}
+
+static bool start(struct program *program, struct vr_error **error)
+{
+    struct vr_agent *agent = &program->agent;
+    agent->config = program->config;
+    if (g_mkdir_with_parents(program->config->state, 0711) < 0) {
+        vr_error_set(error, &vr_fault_system, "%s: %s", program->config->state, g_strerror(errno));
+        return false;
+    }
+    program->loop = vr_loop_new("agent");
+    agent->netconf = vr_netconf_new(program->config, error);
+    if (!agent->netconf)
+        return false;
+    agent->stats = vr_stats_start(program->config->state);
+    vr_agent_init(agent);
+    if (!listen_for_manager(program, error))
+        return false;
+    program->hooks = (struct vr_domains_hooks){
+        .display_address = display_address,
+        .status = vr_agent_vm_status,
+        .arg = agent,
+    };
+    agent->domains = vr_domains_start(program->config, &program->hooks, error);
+    if (!agent->domains)
+        return false;
+    program->recovery = vr_timer_new(program->loop, poll_recovery, program);
+    vr_timer_arm(program->recovery, 0, 0);
+    program->signals = vr_watch_new(program->loop, program->signal_fd, EPOLLIN, on_signal, program);
+    return true;
+}
+
+static void stop(struct program *program)
+{
+    vr_role_enter(&vr_role_io);
+    vr_watch_free(program->signals);
+    vr_timer_free(program->recovery);
+    if (program->agent.table)
+        vr_agent_done(&program->agent);
+    vr_domains_stop(program->agent.domains);
+    vr_rpc_server_free(program->agent.server);
+    vr_stats_stop(program->agent.stats);
+    vr_netconf_free(program->agent.netconf);
+    vr_tls_unref(program->tls);
+    vr_loop_unref(program->loop);
+    vr_agent_config_free(program->config);
+    if (program->signal_fd >= 0)
+        close(program->signal_fd);
+    vr_role_leave(&vr_role_io);
+}
+
+/* 0 to go on, else the exit code plus one. */
+static int read_arguments(int argc, char **argv, const char **config)
+{
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--version")) {
+            printf("vireo-agentd %s\n", VR_VERSION);
+            return 1;
+        }
+        if (!strcmp(argv[i], "--help")) {
+            fputs(usage, stdout);
+            return 1;
+        }
+        if (!strcmp(argv[i], "--config") && i + 1 < argc) {
+            *config = argv[++i];
+            continue;
+        }
+        fputs(usage, stderr);
+        return 3;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = g_file_test(DEFAULT_CONFIG, G_FILE_TEST_EXISTS) ? DEFAULT_CONFIG : NULL;
+    int ends = read_arguments(argc, argv, &path);
+    if (ends)
+        return ends - 1;
+
+    vr_auto_error struct vr_error *error = NULL;
+    struct program program = { .signal_fd = block_signals() };
+    program.config = vr_agent_config_read(path, &error);
+    bool good = program.config != NULL;
+    if (good) {
+        vr_log_set_level(program.config->log);
+        good = start(&program, &error);
+    }
+    if (good) {
+        vr_log_info("The agent listens on port %u; machines run under %s.",
+                    vr_rpc_server_port(program.agent.server),
+                    program.config->accel == VR_ACCEL_KVM ? "KVM" : "TCG");
+        sd_notify(0, "READY=1");
+        vr_loop_run(program.loop);
+        sd_notify(0, "STOPPING=1");
+    } else {
+        g_autofree char *text = vr_error_text(error);
+        vr_log_error("The agent cannot start: %s", text);
+    }
+    stop(&program);
+    return good ? 0 : 1;
+}
