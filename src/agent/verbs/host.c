@@ -2,6 +2,8 @@
 #define VR_LOG_MODULE "verbs"
 #include "agent/verbs/verbs.h"
 
+#include <stdio.h>
+
 #include "codec/codec.h"
 
 /* The verbs of class Host but for storage and images. */
