@@ -148,9 +148,6 @@ class Checker:
             self.error(field.line, 'only fields of host messages are optional')
         if field.container == MAP and not struct.host:
             self.error(field.line, 'maps exist in host messages only')
-        if field.container and field.type_name in ('double', 'json'):
-            self.error(field.line, 'a %s of %s cannot be kept; use json' % (field.container,
-                                                                            field.type_name))
         if field.item and field.container != LIST:
             self.error(field.line, 'only a list has items to name')
         if field.container == LIST and not field.item:

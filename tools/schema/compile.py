@@ -9,9 +9,12 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import c_tables
+import c_tests
 import c_types
+import documents
 import lines
 import routes
+import sql
 from check import Checker
 from load import Loader
 
@@ -58,6 +61,14 @@ def outputs(schema):
         'config.c': lambda: c_tables.config_source(options),
         'routes.h': lambda: routes.header(schema),
         'routes.c': lambda: routes.source(tree, entities),
+        'schema.h': sql.header,
+        'schema.c': lambda: sql.source(entities),
+        'schema.sql': lambda: sql.text(entities),
+        'openapi.json': lambda: documents.openapi(schema, tree),
+        'types.ts': lambda: documents.typescript(schema),
+        'reference.md': lambda: documents.reference(schema, tree),
+        'test_presence.c': lambda: c_tests.presence(['model_api.h', 'model_host.h'],
+                                                    structs + host_structs),
     }
 
 

@@ -61,8 +61,9 @@ class Operation:
 class Node:
     """One segment of an address."""
 
-    def __init__(self, segment, service, path):
+    def __init__(self, segment, service, path, parents):
         self.segment = segment      # None: any id
+        self.parents = parents      # Structs of the ids in the path, outermost first
         self.service = service      # None at an action
         self.path = path            # /vms/{id}/nics
         self.children = []
@@ -106,7 +107,7 @@ class Tree:
 
     def node(self, segment, service, path, parents):
         """@parents: the structs of the ids in the path, outermost first (None: no struct)."""
-        node = Node(segment, service, path or '/')
+        node = Node(segment, service, path or '/', parents)
         self.nodes.append(node)
         if len(parents) > _DEPTH:
             raise RecursionError('the services form a circle at %s' % path)
@@ -118,7 +119,7 @@ class Tree:
             if method.is_action:
                 name = method.name.replace('_', '')
                 node.actions.append(name)
-                child = self.child(node, name, None, path)
+                child = self.child(node, name, path)
                 child.operations['POST'] = operation
             else:
                 node.operations[method.http] = operation
@@ -136,11 +137,11 @@ class Tree:
         node.children.sort(key=lambda n: (n.segment is None, n.segment or ''))
         return node
 
-    def child(self, node, segment, service, path):
+    def child(self, node, segment, path):
         for child in node.children:
             if child.segment == segment:
                 return child
-        child = Node(segment, service, path + '/' + segment)
+        child = Node(segment, None, path + '/' + segment, node.parents)
         self.nodes.append(child)
         node.children.append(child)
         return child
