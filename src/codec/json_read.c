@@ -9,7 +9,7 @@
  * A recursive descent that fills objects as it goes.  json-c is used where a
  * tree is wanted; here a tree would be built only to be thrown away, and
  * could not be capped before it stands in memory: 64 MiB of "[0,0,..." are
- * some 2 GiB of json-c's nodes (docs/decisions/011-json-reader.md).
+ * some 2 GiB of json-c's nodes (docs/decisions/008-json-reader.md).
  */
 
 struct reader {
