@@ -144,6 +144,9 @@ void vr_engine_database(struct vr_engine *engine, bool up)
         return;
     engine->database_up = up;
     calls_database(engine);
+    struct vr_txn *txn = vr_txn_new(engine);
+    vr_event_add(txn, up ? VR_EVENT_DATABASE_RECOVERED : VR_EVENT_DATABASE_LOST, NULL, NULL);
+    vr_txn_commit(txn, NULL, NULL);
 }
 
 bool vr_engine_database_up(struct vr_engine *engine)
