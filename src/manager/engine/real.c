@@ -8,7 +8,6 @@
 /* --- the mailbox --- */
 
 struct post {
-    struct vr_engine *engine;
     struct vr_real *real;
     vr_timer_fn *fn;
     void *arg;

@@ -2,6 +2,10 @@
 #define VR_LOG_MODULE "store"
 #include "manager/store/internal.h"
 
+/* A Manager that was killed leaves a session that ends when the server notices; a start waits for it. */
+#define LOCK_WAIT_MS 10000
+#define LOCK_PAUSE_MS 50
+
 /* The key of the advisory lock: "vireo" in ASCII. */
 #define LOCK_KEY "508827463023"
 
@@ -37,7 +41,7 @@ static char *ask(struct vr_store *store, const char *sql, const char *value)
  * ours was cut off without the server noticing, its ghost still holds it, and
  * is ended first.
  */
-static bool take_lock(struct vr_store *store, struct vr_error **error)
+static bool take_lock(struct vr_store *store, int wait_ms, struct vr_error **error)
 {
     if (store->last_backend) {
         g_autofree char *pid = g_strdup_printf("%d", store->last_backend);
@@ -50,6 +54,10 @@ static bool take_lock(struct vr_store *store, struct vr_error **error)
     if (g_strcmp0(got, "t") == 0) {
         store->last_backend = PQbackendPID(store->conn);
         return true;
+    }
+    if (got && wait_ms > 0) {
+        g_usleep(LOCK_PAUSE_MS * 1000);
+        return take_lock(store, wait_ms - LOCK_PAUSE_MS, error);
     }
     if (got)
         vr_error_set(error, &vr_fault_conflict, "Another Manager uses this database.");
@@ -137,7 +145,7 @@ bool store_connect(struct vr_store *store, bool first, struct vr_error **error)
     PQsetNoticeProcessor(store->conn, quiet, NULL);
     bool good = run(store, "set standard_conforming_strings = on; set client_encoding = 'UTF8';"
                            " set synchronous_commit = on", error) &&
-                take_lock(store, error);
+                take_lock(store, first ? LOCK_WAIT_MS : 0, error);
     if (good && first)
         good = check_schema(store, error) && begin_run(store, error);
     if (good && (PQsetnonblocking(store->conn, 1) != 0))
