@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/access/access.h"
 #include "manager/engine/engine.h"
+#include "manager/hosts/hosts.h"
+#include "manager/vms/vms.h"
 
 /*
  * Every part of the Manager that lives on the engine thread, in the order they
  * start.  A test that wants others defines vr_modules itself.
  */
 const struct vr_module *const vr_modules[] = {
+    &vr_module_access,
+    &vr_hosts_module,
+    &vr_vms_module,
     NULL,
 };

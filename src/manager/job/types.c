@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/job/job.h"
 
+extern const struct vr_job_type vr_job_run_vm;
+
 /*
  * Every kind of job.  A type that has been released keeps its name: jobs in
  * the database refer to it.  A test that wants others defines vr_job_types
  * itself.
  */
 const struct vr_job_type *const vr_job_types[] = {
+    &vr_job_run_vm,
     NULL,
 };
