@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One private libvirtd for a module of tests; one agent for each test."""
+
+import os
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from host import Host, ROOT  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    missing = [name for name in ("libvirtd", "qemu-system-x86_64", "unshare", "nsenter")
+               if not shutil.which(name)]
+    if missing or os.geteuid() != 0:
+        pytest.skip("needs root and %s" % (" ".join(missing) or "nothing else"))
+    host = Host(tmp_path_factory.mktemp("host"), os.environ.get("VIREO_BUILD",
+                                                                os.path.join(ROOT, "build")))
+    try:
+        host.start()
+        yield host
+    finally:
+        host.end()
+
+
+@pytest.fixture
+def host(site):
+    site.start_agent()
+    yield site
+    if site.agent:
+        client = site.client()
+        for vm in client.call_ready("Host.getVMList"):
+            client.call("VM.destroy", vmID=vm["vmId"])
+        client.close()
+        site.kill_agent()
