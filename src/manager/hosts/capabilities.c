@@ -86,7 +86,11 @@ static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabiliti
     }
     VR_SET(VR_SUB(host, transparent_huge_pages, transparent_huge_pages), enabled, true);
     VR_SET_STRING(host, online_cpus, caps->online_cpus);
-    VR_SET_STRING(host, cpu_flags, caps->cpu_flags);
+    g_auto(GStrv) flags = g_strsplit(caps->cpu_flags ? caps->cpu_flags : "", ",", 4096);
+    VR_CLEAR(host, cpu_flags);
+    for (unsigned i = 0; flags[i]; i++)
+        if (flags[i][0])
+            VR_APPEND(host, cpu_flags, g_strdup(flags[i]));
     VR_CLEAR(host, network_names);
     for (unsigned i = 0; i < caps->networks.len; i++)
         VR_APPEND(host, network_names, g_strdup(caps->networks.keys[i]));
