@@ -75,6 +75,7 @@
     F(image_daemon, 483, "The image daemon is not running")                                        \
     F(spm_start, 650, "Cannot start the SPM role")                                                 \
     F(spm_stop, 653, "The SPM has unfinished tasks")                                               \
+    F(is_spm, 656, "This host is the SPM")                                                         \
     F(not_spm, 654, "This host is not the SPM")                                                    \
     F(meta_value, 749, "Invalid metadata value")                                                   \
     F(meta_key, 751, "A metadata key is missing")                                                  \
