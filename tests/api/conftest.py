@@ -16,10 +16,9 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
-import ovirtsdk4 as sdk  # noqa: E402
 from ovirtsdk4 import types  # noqa: E402
 
-from helpers import MEMORY, add_disk, open_transfer, put, status_of, wait_for  # noqa: E402
+from helpers import MEMORY, add_disk, connect, open_transfer, put, status_of, wait_for  # noqa: E402
 from vireolab import StepFailed, scenario  # noqa: E402
 from vireolab.site import Site, free_port  # noqa: E402
 
@@ -82,14 +81,6 @@ def site():
 def api(site):
     """The small JSON client of the tools."""
     return site.api()
-
-
-def connect(site, **changes):
-    options = {"url": site.url + "/ovirt-engine/api", "username": "admin@internal",
-               "password": site.password(), "ca_file": site.path("pki", "ca.pem"),
-               "timeout": 120}
-    options.update(changes)
-    return sdk.Connection(**options)
 
 
 @pytest.fixture

@@ -15,6 +15,14 @@ SIZE = 128 << 20
 LIMIT = 240  # seconds; everything below takes 10 to 60 on two cores
 
 
+def connect(site, **changes):
+    options = {"url": site.url + "/ovirt-engine/api", "username": "admin@internal",
+               "password": site.password(), "ca_file": site.path("pki", "ca.pem"),
+               "timeout": 120}
+    options.update(changes)
+    return sdk.Connection(**options)
+
+
 def wait_for(probe, wanted, limit=LIMIT):
     """Polls @probe() until it returns one of @wanted."""
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)

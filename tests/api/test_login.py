@@ -10,7 +10,7 @@ import urllib.parse
 import ovirtsdk4 as sdk
 import pytest
 
-from conftest import connect
+from helpers import connect
 
 
 def plain(site):
