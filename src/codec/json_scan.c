@@ -155,9 +155,13 @@ static bool take_digits(struct vr_json_scan *scan)
     return true;
 }
 
+/* What is passed through unread must not upset who reads it later: PostgreSQL's numbers end at
+ * 131,072 digits. */
+enum { LONGEST_NUMBER = 1024, LONGEST_EXPONENT = 4 };
+
 static bool take_number(struct vr_json_scan *scan, struct vr_json_token *token)
 {
-    const char *start = scan->at;
+    const char *start = scan->at, *exponent = NULL;
     if (*scan->at == '-')
         scan->at++;
     if (scan->at < scan->end && *scan->at == '0')
@@ -173,9 +177,12 @@ static bool take_number(struct vr_json_scan *scan, struct vr_json_token *token)
         scan->at++;
         if (scan->at < scan->end && (*scan->at == '+' || *scan->at == '-'))
             scan->at++;
+        exponent = scan->at;
         if (!take_digits(scan))
             return false;
     }
+    if (scan->at - start > LONGEST_NUMBER || (exponent && scan->at - exponent > LONGEST_EXPONENT))
+        return vr_json_fail(scan, "Number too long");
     *token = (struct vr_json_token){ VR_JSON_NUMBER, start, (size_t)(scan->at - start) };
     return true;
 }

@@ -139,6 +139,7 @@ static const struct {
     { "{\"a\":.5}", &vr_fault_malformed_body, NULL },
     { "{\"a\":1.}", &vr_fault_malformed_body, NULL },
     { "{\"a\":1e}", &vr_fault_malformed_body, NULL },
+    { "{\"a\":1e00001}", &vr_fault_malformed_body, "Number too long at line 1, byte 13." },
     { "{\"a\":NaN}", &vr_fault_malformed_body, NULL },
     { "{\"a\":tru}", &vr_fault_malformed_body, NULL },
     { "{\"a\":truer}", &vr_fault_malformed_body, NULL },
@@ -254,6 +255,17 @@ static void test_caps(void)
     g_string_append_c(text, ' ');
     refuse(text->str, text->len, VR_JSON_API, &detail);
     g_assert_cmpstr(detail, ==, "The text is longer than 4096 bytes.");
+}
+
+static void test_long_number(void)
+{
+    g_autofree char *digits = g_strnfill(1024, '7');
+    g_autofree char *longest = g_strdup_printf("{\"x\":%s,\"raw\":1e-9999}", digits);
+    vr_unref(read_text(longest, VR_JSON_HOST));
+    g_autofree char *longer = g_strdup_printf("{\"x\":%s7}", digits);
+    g_autofree char *detail = NULL;
+    g_assert_true(refuse(longer, strlen(longer), VR_JSON_HOST, &detail) == &vr_fault_rpc_parse);
+    g_assert_true(g_str_has_prefix(detail, "Number too long"));
 }
 
 /* A million empty objects in 3 MiB of text would be hundreds of MiB of structs. */
@@ -535,6 +547,7 @@ int main(int argc, char **argv)
     g_test_add_func("/json/what is wrong is refused with the reason", test_refused);
     g_test_add_func("/json/a text cut anywhere is refused", test_cut);
     g_test_add_func("/json/size and count are capped to the byte and the item", test_caps);
+    g_test_add_func("/json/a number is no longer than anybody can read", test_long_number);
     g_test_add_func("/json/a small text cannot become a large heap", test_amplification);
     g_test_add_func("/json/depth is capped where nobody looks", test_deep_skip);
     g_test_add_func("/json/every field survives a round trip", test_round_trip);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/test_types.h"
+#include "model/verb.h"
 #include "model/walk.h"
 
 static void test_new(void)
@@ -300,6 +301,19 @@ static void test_uuid(void)
         g_assert_true(vr_uuid_valid(rows[i].text) == rows[i].valid);
 }
 
+static void test_verb(void)
+{
+    g_assert_cmpuint(vr_verb_count, >, 0);
+    for (unsigned i = 0; i < vr_verb_count; i++) {
+        g_assert_true(vr_verb_find(vr_verbs[i]->name) == vr_verbs[i]);
+        g_assert_cmpuint(vr_verbs[i]->index, ==, i);
+    }
+    static const char *const unknown[] = { "", "VM", "VM.creat", "VM.createe", "vm.create", "~" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(unknown); i++)
+        g_assert_null(vr_verb_find(unknown[i]));
+    g_assert_cmpstr(vr_verb_find("VM.create")->name, ==, "VM.create");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -320,5 +334,6 @@ int main(int argc, char **argv)
     g_test_add_func("/model/of equal keys the last one read wins", test_map_settles);
     g_test_add_func("/model/words are found in any spelling", test_enum);
     g_test_add_func("/model/identifiers are random UUIDs", test_uuid);
+    g_test_add_func("/model/every verb is found by its name", test_verb);
     return g_test_run();
 }
