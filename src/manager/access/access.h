@@ -46,7 +46,9 @@ const struct vr_access_permit *vr_access_permit_number(int64_t number);
 
 /* --- life --- */
 
-/* What vr_module_access.defaults() gives the administrator when he has no password yet, or when
- * @replace; set before the engine starts.  Copied. */
-void vr_access_set_admin_hash(const char *hash, bool replace);
+/* Whether the administrator can log in with a password. */
+bool vr_access_admin_has_password(struct vr_inventory *inventory);
+/* Gives him the one that @hash is of, and unlocks him.  @done as of vr_txn_commit(). */
+void vr_access_set_admin_password(struct vr_engine *engine, const char *hash, vr_commit_fn *done,
+                                  void *arg) VR_REQUIRES(vr_role_engine);
 extern const struct vr_module vr_module_access;

@@ -2,16 +2,6 @@
 /* The users, groups, roles and permissions that every Manager has (facts/rest-api.md 8.5). */
 #include "manager/access/roles.h"
 
-static char *admin_hash;
-static bool replace_hash;
-
-void vr_access_set_admin_hash(const char *hash, bool replace)
-{
-    g_free(admin_hash);
-    admin_hash = g_strdup(hash);
-    replace_hash = replace;
-}
-
 static void add_domain(struct vr_txn *txn)
 {
     if (vr_txn_peek(txn, VR_KIND_DOMAIN, VR_ACCESS_DOMAIN))
@@ -69,14 +59,8 @@ static char *add_admin(struct vr_txn *txn)
     vr_inventory_list(vr_engine_head(engine), VR_KIND_USER, &users);
     VR_OBJECTS(struct vr_user, user, &users)
     {
-        if (g_strcmp0(user->user_name, VR_ACCESS_ADMIN) != 0)
-            continue;
-        if (admin_hash && (replace_hash || !user->password_hash)) {
-            struct vr_user *edit = VR_EDIT(txn, USER, user, user->id);
-            VR_SET_STRING(edit, password_hash, admin_hash);
-            VR_CLEAR(edit, locked_until);
-        }
-        return g_strdup(user->id);
+        if (g_strcmp0(user->user_name, VR_ACCESS_ADMIN) == 0)
+            return g_strdup(user->id);
     }
     struct vr_user *user = VR_NEW(user);
     g_autofree char *id = vr_engine_uuid(engine);
@@ -93,7 +77,7 @@ static char *add_admin(struct vr_txn *txn)
         g_string_append_printf(entry, "%02X", (unsigned char)*c);
     VR_TAKE_STRING(user, domain_entry_id, g_string_free(entry, FALSE));
     VR_SET_LINK(user, domain, domain, VR_ACCESS_DOMAIN);
-    VR_SET_STRING(user, password_hash, admin_hash);
+    VR_SET(user, local, true);
     vr_txn_add(txn, VR_KIND_USER, user);
     return g_steal_pointer(&id);
 }

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * settings: manager.conf.
+ *
+ *     [database]  url=  or  dir=           a libpq connection, or the embedded cluster's folder
+ *     [https]     address= port= certificate= key= ca=
+ *     [hosts]     ca= certificate= key=    how the Manager shows itself to hosts
+ *     [admin]     password-file=
+ *     [log]       level=                   error, warning, info or debug
+ *     [options]   NAME=VALUE               options of model/config*.idl
+ */
+
+#include "base/base.h"
+
+struct vr_config;
+
+struct vr_settings {
+    char *path;
+    char *database_url; /* or NULL */
+    char *database_dir; /* when there is no URL */
+    char *https_address;
+    unsigned https_port; /* 0: the kernel picks one */
+    char *https_certificate, *https_key, *https_ca; /* PEM texts */
+    char *host_ca, *host_certificate, *host_key;    /* paths, or NULL */
+    char *password_file;                            /* or NULL */
+    char *password_reset; /* a file whose being there asks for the password to be set anew */
+    enum vr_log_level log_level;
+    GKeyFile *file;
+};
+
+/* NULL and @error, which names the file, the section and the key. */
+struct vr_settings *vr_settings_read(const char *path, struct vr_error **error);
+void vr_settings_free(struct vr_settings *settings); /* takes NULL */
+/* The section [options] into @config. */
+bool vr_settings_apply(const struct vr_settings *settings, struct vr_config *config,
+                       struct vr_error **error);
+/* The first line of the password file.  Owned. */
+char *vr_settings_password(const struct vr_settings *settings, struct vr_error **error);
+/* Writes @port to run/manager.port beside the configuration. */
+bool vr_settings_write_port(const struct vr_settings *settings, unsigned port,
+                            struct vr_error **error);
