@@ -105,6 +105,23 @@ class WholeModel(unittest.TestCase):
                     self.assertIsNotNone(node)
                     self.assertIs(node.entity, entity)
 
+    def test_every_permit_exists(self):
+        permits = re.findall(r'^    \{ \d+, "(\w+)"', read(
+            os.path.join(ROOT, 'src', 'manager', 'access', 'permits.c')), re.MULTILINE)
+        self.assertIn('create_vm', permits)
+        for service in self.schema.services.values():
+            for method in service.own_methods:
+                if method.permit:
+                    self.assertIn(method.permit, permits, method.line.file)
+
+    def test_what_changes_something_needs_a_permit(self):
+        own = ('ssh_public_key', 'ssh_public_keys', 'user_option', 'user_options')
+        free = ['%s.%s' % (service.name, method.name) for service in self.schema.services.values()
+                for method in service.own_methods
+                if method.name not in ('get', 'list') and not method.permit
+                and service.name not in own]
+        self.assertEqual(free, [])
+
     def test_every_address_is_there(self):
         self.assertEqual(len(routes.Tree(self.schema).urls()), 883)
 
