@@ -143,6 +143,8 @@ void vr_engine_database(struct vr_engine *engine, bool up)
     if (engine->database_up == up)
         return;
     engine->database_up = up;
+    if (!engine->started)
+        return;
     calls_database(engine);
     struct vr_txn *txn = vr_txn_new(engine);
     vr_event_add(txn, up ? VR_EVENT_DATABASE_RECOVERED : VR_EVENT_DATABASE_LOST, NULL, NULL);

@@ -57,7 +57,9 @@ static char *name_of(struct vr_engine *engine, const struct vr_lock *lock)
 bool vr_locks_free(struct vr_engine *engine, const struct vr_lock *locks, unsigned count,
                    struct vr_error **error)
 {
-#ifndef VR_BREAK_SKIP_LOCK_CHECK
+#ifdef VR_BREAK_SKIP_LOCK_CHECK
+    count = 0;
+#endif
     for (unsigned i = 0; i < count; i++) {
         const struct job *job = blocker(engine->jobs, &locks[i]);
         if (!job)
@@ -68,12 +70,14 @@ bool vr_locks_free(struct vr_engine *engine, const struct vr_lock *locks, unsign
                      job->description ? job->description : job->type->name);
         return false;
     }
-#endif
     return true;
 }
 
 bool locks_can_take(const struct job *job)
 {
+#ifdef VR_BREAK_SKIP_LOCK_CHECK
+    return true;
+#endif
     for (unsigned i = 0; i < job->locks->len; i++) {
         if (blocker(job->jobs, &g_array_index(job->locks, struct vr_lock, i)))
             return false;
