@@ -3,9 +3,11 @@
 
 #include <unistd.h>
 
-static const char *const agent_keys[] = { "address",  "port", "image-port",  "state",
-                                          "run-root", "ca",   "certificate", "key",
-                                          "uuid",     "log",  NULL };
+static const char *const agent_keys[] = {
+    "address",     "port", "image-port",    "state", "run-root", "link-root",
+    "nbd-root",    "iod",  "ticket-socket", "uid",   "gid",      "ca",
+    "certificate", "key",  "uuid",          "log",   NULL
+};
 static const char *const libvirt_keys[] = { "uri",         "accel", "log-dir", "serial-log-dir",
                                             "console-dir", NULL };
 static const char *const network_keys[] = { "bridges", "connectivity-timeout", NULL };
@@ -93,11 +95,49 @@ static bool get_number(GKeyFile *file, const char *group, const char *key, unsig
     return true;
 }
 
+#define RUN_ROOT "/rhev/data-center"
+
+/* The program that does storage's work: beside this one when installed, a folder below in the
+ * build.  Owned. */
+static char *find_iod(void)
+{
+    static const char *const places[] = { "vireo-iod", "storage/vireo-iod" };
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *dir = g_path_get_dirname(self ? self : "/usr/libexec/vireo/vireo-agentd");
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        char *path = g_build_filename(dir, places[i], NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
+            return path;
+        g_free(path);
+    }
+    return g_build_filename(dir, places[0], NULL);
+}
+
+static bool read_storage(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
+{
+    bool usual = !strcmp(config->run_root, RUN_ROOT);
+    g_autofree char *links =
+        usual ? g_strdup("/run/vdsm/storage") : g_build_filename(config->state, "links", NULL);
+    g_autofree char *nbd =
+        usual ? g_strdup("/run/vdsm/nbd") : g_build_filename(config->state, "nbd", NULL);
+    g_autofree char *iod = find_iod();
+    config->link_root = get_string(file, "agent", "link-root", links);
+    config->nbd_root = get_string(file, "agent", "nbd-root", nbd);
+    config->iod = get_string(file, "agent", "iod", iod);
+    config->ticket_socket = get_string(file, "agent", "ticket-socket", NULL);
+    if (!config->link_root || !config->nbd_root || !config->iod) {
+        vr_error_set(error, &vr_fault_bad_request, "link-root, nbd-root and iod cannot be empty.");
+        return false;
+    }
+    return get_number(file, "agent", "uid", 0, G_MAXINT, &config->uid, error) &&
+           get_number(file, "agent", "gid", 0, G_MAXINT, &config->gid, error);
+}
+
 static bool read_agent(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
 {
     config->address = get_string(file, "agent", "address", "::");
     config->state = get_string(file, "agent", "state", "/var/lib/vireo/agent");
-    config->run_root = get_string(file, "agent", "run-root", "/rhev/data-center");
+    config->run_root = get_string(file, "agent", "run-root", RUN_ROOT);
     config->ca = get_string(file, "agent", "ca", NULL);
     config->certificate = get_string(file, "agent", "certificate", NULL);
     config->key = get_string(file, "agent", "key", NULL);
@@ -168,7 +208,7 @@ struct vr_agent_config *vr_agent_config_read(const char *path, struct vr_error *
     if (!config->bridges)
         config->bridges = g_new0(char *, 1);
     if (!check_names(file, error) || !read_agent(config, file, error) ||
-        !read_libvirt(config, file, error) ||
+        !read_storage(config, file, error) || !read_libvirt(config, file, error) ||
         !get_number(file, "network", "connectivity-timeout", 4, 3600, &config->connectivity_timeout,
                     error)) {
         vr_error_prefix(error, "%s", path ? path : "the defaults");
@@ -185,6 +225,10 @@ void vr_agent_config_free(struct vr_agent_config *config)
     g_free(config->address);
     g_free(config->state);
     g_free(config->run_root);
+    g_free(config->link_root);
+    g_free(config->nbd_root);
+    g_free(config->iod);
+    g_free(config->ticket_socket);
     g_free(config->ca);
     g_free(config->certificate);
     g_free(config->key);

@@ -11,6 +11,12 @@
  *     state=/var/lib/vireo/agent
  *     run-root=/rhev/data-center storage paths are built below it
  *     ca= certificate= key=      PEM files; TLS is off when all three are empty
+ *     link-root= nbd-root=       links to prepared images and sockets of NBD servers; default:
+ *                                /run/vdsm/storage and /run/vdsm/nbd, or below STATE when run-root
+ *                                is not the default one
+ *     iod=                       the program vireo-iod; default: beside this one
+ *     ticket-socket=             control socket of the image daemon; default: there is none
+ *     uid=0 gid=0                whom storage belongs to
  *     uuid=                      the host's identity; default: DMI, else one kept in STATE/uuid
  *     log=info                   error, warning, info or debug
  *
@@ -35,6 +41,10 @@ struct vr_agent_config {
     unsigned port, image_port;
     char *state;
     char *run_root;
+    char *link_root, *nbd_root;
+    char *iod;
+    char *ticket_socket; /* NULL when empty */
+    unsigned uid, gid;
     char *ca, *certificate, *key; /* NULL when empty */
     char *uuid;                   /* NULL when empty */
     enum vr_log_level log;

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/verbs/storage.h"
 #include "agent/verbs/verbs.h"
 #include "net/tls.h"
 
@@ -20,11 +22,12 @@
  * kill -9 and SIGTERM leave the same behind, and machines run on.
  */
 
-static const char usage[] = "vireo-agentd: the agent of one host\n"
-                            "\n"
-                            "  --config FILE   read FILE (default /etc/vireo/agent.conf, if it exists)\n"
-                            "  --version       print the version\n"
-                            "  --help          print this\n";
+static const char usage[] =
+    "vireo-agentd: the agent of one host\n"
+    "\n"
+    "  --config FILE   read FILE (default /etc/vireo/agent.conf, if it exists)\n"
+    "  --version       print the version\n"
+    "  --help          print this\n";
 
 #define DEFAULT_CONFIG "/etc/vireo/agent.conf"
 
@@ -87,6 +90,29 @@ static char *display_address(const char *network, void *arg)
     return vr_netconf_address(network);
 }
 
+static char *prepare_image(const char *pool, const char *domain, const char *image,
+                           const char *volume, bool *block, void *arg, struct vr_error **error)
+{
+    struct vr_agent *agent = arg;
+    struct stat st;
+    char *path = vr_agent_image_prepare(agent->storage, pool, domain, image, volume, error);
+    /* Files are what the storage drivers of today have; block storage gives devices. */
+    *block = path && g_str_has_prefix(path, "/dev/") && stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+    return path;
+}
+
+static void teardown_image(const char *pool, const char *domain, const char *image,
+                           const char *volume, void *arg)
+{
+    struct vr_agent *agent = arg;
+    vr_agent_image_teardown(agent->storage, pool, domain, image, volume);
+}
+
+static bool need_bridge(const char *name, void *arg, struct vr_error **error)
+{
+    return vr_netconf_need_bridge(name, error);
+}
+
 static bool write_port(const struct program *program, const char *name, unsigned port,
                        struct vr_error **error)
 {
@@ -116,10 +142,30 @@ static bool listen_for_manager(struct program *program, struct vr_error **error)
         .recovering = true,
     };
     static const struct vr_rpc_server_ops ops = { .handle = vr_agent_handle };
-    program->agent.server = vr_rpc_server_new(program->loop, &options, &ops, &program->agent, error);
+    program->agent.server =
+        vr_rpc_server_new(program->loop, &options, &ops, &program->agent, error);
     if (!program->agent.server)
         return false;
     return write_port(program, "agent.port", vr_rpc_server_port(program->agent.server), error);
+}
+
+static bool start_storage(struct program *program, struct vr_error **error)
+{
+    const struct vr_agent_config *config = program->config;
+    const struct vr_storage_options options = {
+        .loop = program->loop,
+        .run_root = config->run_root,
+        .link_root = config->link_root,
+        .nbd_root = config->nbd_root,
+        .iod_program = config->iod,
+        .ticket_socket = config->ticket_socket,
+        .uid = config->uid,
+        .gid = config->gid,
+        .job_changed = vr_agent_job_changed,
+        .arg = &program->agent,
+    };
+    program->agent.storage = vr_storage_new(&options, error);
+    return program->agent.storage != NULL;
 }
 
 static bool start(struct program *program, struct vr_error **error)
@@ -136,10 +182,13 @@ static bool start(struct program *program, struct vr_error **error)
         return false;
     agent->stats = vr_stats_start(program->config->state);
     vr_agent_init(agent);
-    if (!listen_for_manager(program, error))
+    if (!listen_for_manager(program, error) || !start_storage(program, error))
         return false;
     program->hooks = (struct vr_domains_hooks){
+        .prepare = prepare_image,
+        .teardown = teardown_image,
         .display_address = display_address,
+        .bridge = need_bridge,
         .status = vr_agent_vm_status,
         .arg = agent,
     };
@@ -152,6 +201,7 @@ static bool start(struct program *program, struct vr_error **error)
     return true;
 }
 
+/* After a start that failed. */
 static void stop(struct program *program)
 {
     vr_role_enter(&vr_role_io);
@@ -160,6 +210,7 @@ static void stop(struct program *program)
     if (program->agent.table)
         vr_agent_done(&program->agent);
     vr_domains_stop(program->agent.domains);
+    vr_storage_free(program->agent.storage);
     vr_rpc_server_free(program->agent.server);
     vr_stats_stop(program->agent.stats);
     vr_netconf_free(program->agent.netconf);
@@ -215,10 +266,13 @@ int main(int argc, char **argv)
         sd_notify(0, "READY=1");
         vr_loop_run(program.loop);
         sd_notify(0, "STOPPING=1");
+        /* Threads may be inside storage or libvirt for minutes, and nothing here is worth saving.
+         */
+        _exit(0);
     } else {
         g_autofree char *text = vr_error_text(error);
         vr_log_error("The agent cannot start: %s", text);
     }
     stop(&program);
-    return good ? 0 : 1;
+    return 1;
 }

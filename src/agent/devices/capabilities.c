@@ -16,7 +16,7 @@
 #define RESERVED_MIB 321
 #define GUEST_OVERHEAD_MIB 65
 
-#define NUMBER(object, member, value)                                                             \
+#define NUMBER(object, member, value)                                                              \
     VR_TAKE_STRING(object, member, g_strdup_printf("%" G_GINT64_FORMAT, (gint64)(value)))
 
 /* The value of "model name" in /proc/cpuinfo's text; owned, or NULL. */
@@ -44,11 +44,12 @@ static void add_topology(struct vr_rpc_vdsm_capabilities *out)
     out->has.cpu_topology = out->has.vdsm_to_cpus_affinity = true;
     for (unsigned i = 0; i < cpus->len; i++) {
         unsigned id = g_array_index(cpus, unsigned, i);
-        int64_t socket = vr_proc_number(0, "/sys/devices/system/cpu/cpu%u/topology/physical_package_id",
-                                        id);
+        int64_t socket =
+            vr_proc_number(0, "/sys/devices/system/cpu/cpu%u/topology/physical_package_id", id);
         int64_t core = vr_proc_number(0, "/sys/devices/system/cpu/cpu%u/topology/core_id", id);
         int64_t die = vr_proc_number(0, "/sys/devices/system/cpu/cpu%u/topology/die_id", id);
-        g_hash_table_add(cores, g_strdup_printf("%" G_GINT64_FORMAT ".%" G_GINT64_FORMAT, socket, core));
+        g_hash_table_add(cores,
+                         g_strdup_printf("%" G_GINT64_FORMAT ".%" G_GINT64_FORMAT, socket, core));
         g_hash_table_add(sockets, GINT_TO_POINTER(socket + 1));
         g_string_append_printf(csv, "%s%u", csv->len ? "," : "", id);
         struct vr_rpc_cpu_info *cpu = VR_NEW(rpc_cpu_info);
@@ -66,8 +67,8 @@ static void add_topology(struct vr_rpc_vdsm_capabilities *out)
     VR_SET_STRING(out, online_cpus, csv->str);
 }
 
-static void add_processor(struct vr_rpc_vdsm_capabilities *out, const struct vr_agent_config *config,
-                          const struct vr_devices_virt *virt)
+static void add_processor(struct vr_rpc_vdsm_capabilities *out,
+                          const struct vr_agent_config *config, const struct vr_devices_virt *virt)
 {
     g_autofree char *cpuinfo = vr_proc_read("/proc/cpuinfo");
     g_autofree char *flags = cpuinfo_value(cpuinfo ? cpuinfo : "", "flags");

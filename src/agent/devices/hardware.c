@@ -10,8 +10,9 @@
 /* DMI's text, or NULL when it is missing or a vendor's filler. */
 static char *dmi(const char *name)
 {
-    static const char *const fillers[] = { "", "None", "Not Specified", "To Be Filled By O.E.M.",
-                                           "Default string", "0" };
+    static const char *const fillers[] = {
+        "", "None", "Not Specified", "To Be Filled By O.E.M.", "Default string", "0"
+    };
     char *text = vr_proc_read("/sys/class/dmi/id/%s", name);
     for (unsigned i = 0; text && i < G_N_ELEMENTS(fillers); i++)
         if (!strcmp(text, fillers[i]))
@@ -107,7 +108,8 @@ static void list_pci(struct vr_map *into)
             VR_SET(params, totalvfs, functions);
         struct vr_rpc_host_device *device = VR_NEW(rpc_host_device);
         VR_TAKE(device, params, params);
-        g_autofree char *key = g_strdup_printf("pci_%04x_%02x_%02x_%x", domain, bus, slot, function);
+        g_autofree char *key =
+            g_strdup_printf("pci_%04x_%02x_%02x_%x", domain, bus, slot, function);
         vr_map_set(into, key, device);
     }
 }

@@ -67,15 +67,14 @@ static void learn_domain_capabilities(struct vr_domain_capabilities *capabilitie
         return;
     xmlNode *root = xmlDocGetRootElement(doc);
     g_autoptr(GPtrArray) models = g_ptr_array_new();
-    VR_TREE_EACH(mode, vr_tree_child(root, "cpu"), "mode")
-    {
+    VR_TREE_EACH (mode, vr_tree_child(root, "cpu"), "mode") {
         if (vr_tree_attr_is(mode, "name", "host-model"))
             capabilities->cpu_model = vr_tree_value(mode, "model");
         if (!vr_tree_attr_is(mode, "name", "custom"))
             continue;
-        VR_TREE_EACH(model, mode, "model")
-        if (!vr_tree_attr_is(model, "usable", "no"))
-            g_ptr_array_add(models, vr_tree_content(model));
+        VR_TREE_EACH (model, mode, "model")
+            if (!vr_tree_attr_is(model, "usable", "no"))
+                g_ptr_array_add(models, vr_tree_content(model));
     }
     g_ptr_array_add(models, NULL);
     capabilities->cpu_models = (char **)g_ptr_array_steal(models, NULL);
@@ -87,12 +86,10 @@ static void learn_domain_capabilities(struct vr_domain_capabilities *capabilitie
         { "video", "modelType", "qxl", offsetof(struct vr_domain_capabilities, qxl) },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
-        VR_TREE_EACH(list, vr_tree_child(vr_tree_child(root, "devices"), rows[i].device), "enum")
-        {
+        VR_TREE_EACH (list, vr_tree_child(vr_tree_child(root, "devices"), rows[i].device), "enum") {
             if (!vr_tree_attr_is(list, "name", rows[i].name))
                 continue;
-            VR_TREE_EACH(value, list, "value")
-            {
+            VR_TREE_EACH (value, list, "value") {
                 g_autofree char *word = vr_tree_content(value);
                 if (!g_strcmp0(word, rows[i].word))
                     *(bool *)((char *)capabilities + rows[i].offset) = true;
@@ -109,13 +106,12 @@ static void learn_machines(struct vr_domain_capabilities *capabilities, virConne
     if (!doc)
         return;
     g_autoptr(GPtrArray) machines = g_ptr_array_new();
-    VR_TREE_EACH(guest, xmlDocGetRootElement(doc), "guest")
-    {
+    VR_TREE_EACH (guest, xmlDocGetRootElement(doc), "guest") {
         xmlNode *arch = vr_tree_child(guest, "arch");
         if (!vr_tree_attr_is(arch, "name", "x86_64"))
             continue;
-        VR_TREE_EACH(machine, arch, "machine")
-        g_ptr_array_add(machines, vr_tree_content(machine));
+        VR_TREE_EACH (machine, arch, "machine")
+            g_ptr_array_add(machines, vr_tree_content(machine));
     }
     g_ptr_array_add(machines, NULL);
     capabilities->machines = (char **)g_ptr_array_steal(machines, NULL);
@@ -142,10 +138,28 @@ static void learn_capabilities(struct vr_domains *domains, virConnectPtr conn)
     vr_mutex_unlock(&domains->lock);
 }
 
+/* The filter that Managers name on interfaces: a guest can neither take another's MAC address nor
+ * answer for it.  Made of libvirt's own filters. */
+static void define_filter(virConnectPtr conn)
+{
+    static const char name[] = "vdsm-no-mac-spoofing";
+    static const char xml[] = "<filter name='vdsm-no-mac-spoofing' chain='root'>"
+                              "<filterref filter='no-mac-spoofing'/>"
+                              "<filterref filter='no-arp-mac-spoofing'/></filter>";
+    virNWFilterPtr filter = virNWFilterLookupByName(conn, name);
+    if (!filter)
+        filter = virNWFilterDefineXML(conn, xml);
+    if (filter)
+        virNWFilterFree(filter);
+    else
+        vr_log_info("The network filter %s cannot be defined here.", name);
+}
+
 /* One connection's life: until it is lost or we stop. */
 static void serve_connection(struct vr_domains *domains, virConnectPtr conn)
 {
     learn_capabilities(domains, conn);
+    define_filter(conn);
     if (!vr_event_register(domains, conn)) {
         vr_auto_error struct vr_error *error = NULL;
         vr_connection_error(&error, &vr_agent_fault_general);

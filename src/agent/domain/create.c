@@ -64,11 +64,9 @@ static char *merge_saved(const char *saved, const char *wanted, struct vr_error 
         vr_tree_remove(vr_tree_child(old_root, "metadata"));
         xmlAddChild(old_root, xmlDocCopyNode(metadata, old, 1));
     }
-    VR_TREE_EACH(disk, vr_tree_child(old_root, "devices"), "disk")
-    {
+    VR_TREE_EACH (disk, vr_tree_child(old_root, "devices"), "disk") {
         g_autofree char *target = vr_tree_attr(vr_tree_child(disk, "target"), "dev");
-        VR_TREE_EACH(other, vr_tree_child(new_root, "devices"), "disk")
-        {
+        VR_TREE_EACH (other, vr_tree_child(new_root, "devices"), "disk") {
             xmlNode *source = vr_tree_child(other, "source");
             if (!source || !vr_tree_attr_is(vr_tree_child(other, "target"), "dev", target))
                 continue;
@@ -189,8 +187,7 @@ void vr_create_run(gpointer data, gpointer user)
 /* VNC needs a password or SASL (facts/host-rpc.md 10.1). */
 static bool check_graphics(xmlNode *root, struct vr_error **error)
 {
-    VR_TREE_EACH(graphics, vr_tree_child(root, "devices"), "graphics")
-    {
+    VR_TREE_EACH (graphics, vr_tree_child(root, "devices"), "graphics") {
         if (!vr_tree_attr_is(graphics, "type", "vnc"))
             continue;
         g_autofree char *password = vr_tree_attr(graphics, "passwd");

@@ -62,9 +62,9 @@ bool vr_domain_set_ticket(struct vr_domains *domains, const char *id,
     if (!vr_change_begin(domains, id, VIR_DOMAIN_XML_SECURE, &change, error))
         return false;
     xmlNode *graphics = NULL;
-    VR_TREE_EACH(node, change.devices, "graphics")
-    if (!graphics && (!ticket->type || vr_tree_attr_is(node, "type", ticket->type)))
-        graphics = node;
+    VR_TREE_EACH (node, change.devices, "graphics")
+        if (!graphics && (!ticket->type || vr_tree_attr_is(node, "type", ticket->type)))
+            graphics = node;
     if (!graphics) {
         vr_agent_error(error, ticket, "The machine has no %s display.",
                        ticket->type ? ticket->type : "graphical");
@@ -85,8 +85,7 @@ bool vr_domain_set_ticket(struct vr_domains *domains, const char *id,
 
 static xmlNode *find_nic(struct vr_change *change, const char *mac, const char *alias)
 {
-    VR_TREE_EACH(node, change->devices, "interface")
-    {
+    VR_TREE_EACH (node, change->devices, "interface") {
         g_autofree char *address = vr_tree_attr(vr_tree_child(node, "mac"), "address");
         if (mac && address && !g_ascii_strcasecmp(mac, address))
             return node;
@@ -162,12 +161,10 @@ bool vr_change_metadata(struct vr_change *change, xmlNode *from, bool add)
     xmlNode *mine = vr_domain_metadata(change->root);
     if (!mine || !from)
         return true;
-    VR_TREE_EACH(device, from, "device")
-    {
+    VR_TREE_EACH (device, from, "device") {
         g_autofree char *name = vr_tree_attr(device, "name");
         g_autofree char *mac = vr_tree_attr(device, "mac_address");
-        VR_TREE_EACH(old, mine, "device")
-        {
+        VR_TREE_EACH (old, mine, "device") {
             bool same = (name && vr_tree_attr_is(old, "name", name)) ||
                         (mac && vr_tree_attr_is(old, "mac_address", mac));
             if (same)
@@ -188,9 +185,8 @@ static bool prepare_plugged(struct vr_domains *domains, const char *vm_id, xmlNo
                             xmlNode *device, struct vr_error **error)
 {
     struct vr_domain_host *view = vr_host_view_new(domains);
-    vr_domain_xml_prepare_device(device, view);
-    bool good = true;
-    if (!strcmp((const char *)device->name, "disk")) {
+    bool good = vr_domain_xml_prepare_device(device, view, error);
+    if (good && !strcmp((const char *)device->name, "disk")) {
         g_autoptr(GPtrArray) disks = vr_domain_disks(root);
         for (unsigned i = 0; i < disks->len && good; i++) {
             const struct vr_domain_disk *disk = disks->pdata[i];
@@ -224,8 +220,7 @@ static struct vr_rpc_vm_definition *plug_result(struct vr_change *change)
     vr_auto_tree xmlDoc *doc = xml ? vr_tree_parse(xml, strlen(xml), &ignored) : NULL;
     free(xml);
     xmlNode *devices = doc ? vr_tree_child(xmlDocGetRootElement(doc), "devices") : NULL;
-    VR_TREE_EACH(nic, devices, "interface")
-    {
+    VR_TREE_EACH (nic, devices, "interface") {
         struct vr_rpc_vm_device *device = VR_NEW(rpc_vm_device);
         VR_TAKE_STRING(device, mac_addr, vr_tree_attr(vr_tree_child(nic, "mac"), "address"));
         VR_TAKE_STRING(device, alias, vr_tree_attr(vr_tree_child(nic, "alias"), "name"));
@@ -274,8 +269,7 @@ static xmlNode *find_live(struct vr_change *change, const xmlNode *device)
     g_autofree char *alias = vr_tree_attr(vr_tree_child(device, "alias"), "name");
     g_autofree char *mac = vr_tree_attr(vr_tree_child(device, "mac"), "address");
     g_autofree char *target = vr_tree_attr(vr_tree_child(device, "target"), "dev");
-    VR_TREE_EACH(node, change->devices, kind)
-    {
+    VR_TREE_EACH (node, change->devices, kind) {
         g_autofree char *address = vr_tree_attr(vr_tree_child(node, "mac"), "address");
         if ((alias && vr_tree_attr_is(vr_tree_child(node, "alias"), "name", alias)) ||
             (mac && address && !g_ascii_strcasecmp(mac, address)) ||

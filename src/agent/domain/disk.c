@@ -48,8 +48,7 @@ static char *target_of(const char *iface, int64_t index)
 
 static xmlNode *find_drive(struct vr_change *change, const char *target, const char *device)
 {
-    VR_TREE_EACH(disk, change->devices, "disk")
-    {
+    VR_TREE_EACH (disk, change->devices, "disk") {
         if (device && !vr_tree_attr_is(disk, "device", device))
             continue;
         if (!target || vr_tree_attr_is(vr_tree_child(disk, "target"), "dev", target))
@@ -90,9 +89,9 @@ static void note_medium(struct vr_change *change, const char *target, const stru
     xmlNode *vm = vr_domain_metadata(change->root);
     if (!vm)
         return;
-    VR_TREE_EACH(device, vm, "device")
-    if (vr_tree_attr_is(device, "devtype", "disk") && vr_tree_attr_is(device, "name", target))
-        vr_tree_remove(device);
+    VR_TREE_EACH (device, vm, "device")
+        if (vr_tree_attr_is(device, "devtype", "disk") && vr_tree_attr_is(device, "name", target))
+            vr_tree_remove(device);
     if (medium->image && *medium->image) {
         const struct {
             const char *name, *value;

@@ -34,6 +34,9 @@ struct vr_domains_hooks {
                      void *arg);
     /* The address of a display network, owned; NULL: listen everywhere. */
     char *(*display_address)(const char *network, void *arg);
+    /* Makes sure that a bridge which a machine names exists, as far as it is the agent's own
+     * (";vdsmdummy;": interfaces without a network).  May be NULL. */
+    bool (*bridge)(const char *name, void *arg, struct vr_error **error);
     /* A virtual machine changed; @stats is borrowed.  @notify_time: facts/host-rpc.md 6. */
     void (*status)(const char *vm_id, const struct vr_rpc_vm_stats *stats, uint64_t notify_time,
                    void *arg);

@@ -36,6 +36,13 @@ static char *display_address(const char *network, void *arg)
     return hooks->display_address ? hooks->display_address(network, hooks->arg) : NULL;
 }
 
+static bool bridge(const char *name, void *arg, struct vr_error **error)
+{
+    struct view *view = arg;
+    const struct vr_domains_hooks *hooks = view->domains->hooks;
+    return !hooks->bridge || hooks->bridge(name, hooks->arg, error);
+}
+
 static char *first_line(const char *path)
 {
     char *text = NULL;
@@ -68,6 +75,7 @@ struct vr_domain_host *vr_host_view_new(struct vr_domains *domains)
         .prepare = prepare,
         .payload = payload,
         .display_address = display_address,
+        .bridge = bridge,
         .arg = view,
     };
     return &view->host;

@@ -4,9 +4,9 @@
 xmlNode *vr_domain_metadata(xmlNode *root)
 {
     xmlNode *metadata = vr_tree_child(root, "metadata");
-    VR_TREE_EACH(item, metadata, "vm")
-    if (item->ns && !strcmp((const char *)item->ns->href, VR_METADATA_URI))
-        return item;
+    VR_TREE_EACH (item, metadata, "vm")
+        if (item->ns && !strcmp((const char *)item->ns->href, VR_METADATA_URI))
+            return item;
     return NULL;
 }
 
@@ -56,8 +56,7 @@ void vr_domain_disk_free(struct vr_domain_disk *disk)
 GPtrArray *vr_domain_disks(xmlNode *root)
 {
     GPtrArray *disks = g_ptr_array_new_with_free_func((GDestroyNotify)vr_domain_disk_free);
-    VR_TREE_EACH(device, vr_domain_metadata(root), "device")
-    {
+    VR_TREE_EACH (device, vr_domain_metadata(root), "device") {
         if (!vr_tree_attr_is(device, "devtype", "disk"))
             continue;
         struct vr_domain_disk *disk = g_new0(struct vr_domain_disk, 1);

@@ -50,8 +50,7 @@ static bool write_file(const char *root, const char *name, xmlNode *node, struct
 static bool write_files(const char *root, xmlNode *payload, struct vr_error **error)
 {
     unsigned count = 0;
-    VR_TREE_EACH(file, payload, "file")
-    {
+    VR_TREE_EACH (file, payload, "file") {
         g_autofree char *name = vr_tree_attr(file, "path");
         if (++count > PAYLOAD_FILES || !name || !path_is_sane(name)) {
             vr_agent_error(error, invalid_parameter,

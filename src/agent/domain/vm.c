@@ -189,8 +189,7 @@ void vr_vm_announce(struct vr_domains *domains, struct vr_vm *vm)
 static void learn_nics(struct vr_vm *vm, xmlNode *devices)
 {
     g_ptr_array_set_size(vm->nics, 0);
-    VR_TREE_EACH(node, devices, "interface")
-    {
+    VR_TREE_EACH (node, devices, "interface") {
         struct vr_vm_nic *nic = g_new0(struct vr_vm_nic, 1);
         nic->target = vr_tree_attr(vr_tree_child(node, "target"), "dev");
         nic->mac = vr_tree_attr(vr_tree_child(node, "mac"), "address");
@@ -204,8 +203,7 @@ static void learn_drives(struct vr_vm *vm, xmlNode *root, xmlNode *devices)
 {
     g_autoptr(GPtrArray) disks = vr_domain_disks(root);
     g_ptr_array_set_size(vm->drives, 0);
-    VR_TREE_EACH(node, devices, "disk")
-    {
+    VR_TREE_EACH (node, devices, "disk") {
         struct vr_vm_drive *drive = g_new0(struct vr_vm_drive, 1);
         drive->target = vr_tree_attr(vr_tree_child(node, "target"), "dev");
         for (unsigned i = 0; i < disks->len; i++) {
@@ -222,8 +220,7 @@ static void learn_drives(struct vr_vm *vm, xmlNode *root, xmlNode *devices)
 static void learn_displays(struct vr_vm *vm, xmlNode *devices)
 {
     g_ptr_array_set_size(vm->displays, 0);
-    VR_TREE_EACH(node, devices, "graphics")
-    {
+    VR_TREE_EACH (node, devices, "graphics") {
         struct vr_vm_display *display = g_new0(struct vr_vm_display, 1);
         display->type = vr_tree_attr(node, "type");
         g_autofree char *port = vr_tree_attr(node, "port");
@@ -240,8 +237,7 @@ static void learn_displays(struct vr_vm *vm, xmlNode *devices)
 static void learn_channels(struct vr_vm *vm, xmlNode *devices)
 {
     vm->has_agent_channel = false;
-    VR_TREE_EACH(node, devices, "channel")
-    {
+    VR_TREE_EACH (node, devices, "channel") {
         xmlNode *target = vr_tree_child(node, "target");
         if (!vr_tree_attr_is(target, "name", "org.qemu.guest_agent.0"))
             continue;

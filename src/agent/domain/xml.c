@@ -19,12 +19,9 @@ static void fill_placeholders(xmlNode *root, const struct vr_domain_host *host)
         { "OS-VERSION:", host->os_version },
         { "HOST-SERIAL:", host->serial },
     };
-    VR_TREE_EACH(sysinfo, root, "sysinfo")
-    {
-        VR_TREE_EACH(group, sysinfo, NULL)
-        {
-            VR_TREE_EACH(entry, group, "entry")
-            {
+    VR_TREE_EACH (sysinfo, root, "sysinfo") {
+        VR_TREE_EACH (group, sysinfo, NULL) {
+            VR_TREE_EACH (entry, group, "entry") {
                 g_autofree char *text = vr_tree_content(entry);
                 for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
                     if (g_str_has_prefix(text, rows[i].mark)) {
@@ -67,8 +64,7 @@ static void fit_accelerator(xmlNode *root)
     vr_tree_remove(vr_tree_child(features, "hyperv"));
     vr_tree_remove(vr_tree_child(features, "kvm"));
     vr_tree_remove(vr_tree_child(features, "pmu"));
-    VR_TREE_EACH(timer, vr_tree_child(root, "clock"), "timer")
-    {
+    VR_TREE_EACH (timer, vr_tree_child(root, "clock"), "timer") {
         g_autofree char *name = vr_tree_attr(timer, "name");
         if (!g_strcmp0(name, "kvmclock") || !g_strcmp0(name, "hypervclock") ||
             !g_strcmp0(name, "tsc"))
@@ -93,22 +89,21 @@ static void fit_machine(xmlNode *root, const char *const *machines)
 static void fit_graphics(xmlNode *devices, const struct vr_domain_host *host)
 {
     if (!host->spice) {
-        VR_TREE_EACH(graphics, devices, "graphics")
-        if (vr_tree_attr_is(graphics, "type", "spice"))
-            vr_tree_remove(graphics);
-        VR_TREE_EACH(channel, devices, "channel")
-        if (vr_tree_attr_is(channel, "type", "spicevmc"))
-            vr_tree_remove(channel);
-        VR_TREE_EACH(redir, devices, "redirdev")
-        vr_tree_remove(redir);
-        VR_TREE_EACH(audio, devices, "audio")
-        if (vr_tree_attr_is(audio, "type", "spice"))
-            vr_tree_remove(audio);
-        VR_TREE_EACH(card, devices, "smartcard")
-        vr_tree_remove(card);
+        VR_TREE_EACH (graphics, devices, "graphics")
+            if (vr_tree_attr_is(graphics, "type", "spice"))
+                vr_tree_remove(graphics);
+        VR_TREE_EACH (channel, devices, "channel")
+            if (vr_tree_attr_is(channel, "type", "spicevmc"))
+                vr_tree_remove(channel);
+        VR_TREE_EACH (redir, devices, "redirdev")
+            vr_tree_remove(redir);
+        VR_TREE_EACH (audio, devices, "audio")
+            if (vr_tree_attr_is(audio, "type", "spice"))
+                vr_tree_remove(audio);
+        VR_TREE_EACH (card, devices, "smartcard")
+            vr_tree_remove(card);
     }
-    VR_TREE_EACH(video, devices, "video")
-    {
+    VR_TREE_EACH (video, devices, "video") {
         xmlNode *model = vr_tree_child(video, "model");
         if (model && !host->qxl && vr_tree_attr_is(model, "type", "qxl")) {
             /* ram, vram and vgamem are qxl's own. */
@@ -119,8 +114,6 @@ static void fit_graphics(xmlNode *devices, const struct vr_domain_host *host)
             vr_tree_set_attr(model, "heads", heads);
         }
     }
-    VR_TREE_EACH(graphics, devices, "graphics")
-    vr_domain_xml_prepare_device(graphics, host);
 }
 
 static void fit_graphics_device(xmlNode *graphics, const struct vr_domain_host *host)
@@ -128,11 +121,10 @@ static void fit_graphics_device(xmlNode *graphics, const struct vr_domain_host *
     if (vr_tree_attr_is(graphics, "type", "spice") && !host->spice_tls) {
         vr_tree_set_attr(graphics, "tlsPort", NULL);
         vr_tree_set_attr(graphics, "defaultMode", NULL);
-        VR_TREE_EACH(channel, graphics, "channel")
-        vr_tree_remove(channel);
+        VR_TREE_EACH (channel, graphics, "channel")
+            vr_tree_remove(channel);
     }
-    VR_TREE_EACH(listen, graphics, "listen")
-    {
+    VR_TREE_EACH (listen, graphics, "listen") {
         if (!vr_tree_attr_is(listen, "type", "network"))
             continue;
         g_autofree char *network = vr_tree_attr(listen, "network");
@@ -159,12 +151,24 @@ static void fit_channel(xmlNode *channel)
         vr_tree_remove(source);
 }
 
-void vr_domain_xml_prepare_device(xmlNode *node, const struct vr_domain_host *host)
+static bool fit_interface(xmlNode *interface, const struct vr_domain_host *host,
+                          struct vr_error **error)
 {
-    if (!strcmp((const char *)node->name, "graphics"))
+    g_autofree char *bridge = vr_tree_attr(vr_tree_child(interface, "source"), "bridge");
+    return !bridge || !host->bridge || host->bridge(bridge, host->arg, error);
+}
+
+bool vr_domain_xml_prepare_device(xmlNode *node, const struct vr_domain_host *host,
+                                  struct vr_error **error)
+{
+    const char *name = (const char *)node->name;
+    if (!strcmp(name, "graphics"))
         fit_graphics_device(node, host);
-    else if (!strcmp((const char *)node->name, "channel"))
+    else if (!strcmp(name, "channel"))
         fit_channel(node);
+    else if (!strcmp(name, "interface"))
+        return fit_interface(node, host, error);
+    return true;
 }
 
 static void fit_serial(xmlNode *devices, const char *id, const struct vr_domain_host *host)
@@ -172,8 +176,7 @@ static void fit_serial(xmlNode *devices, const char *id, const struct vr_domain_
     if (host->console_dir) {
         static const char *const names[] = { "console", "serial" };
         for (unsigned i = 0; i < G_N_ELEMENTS(names); i++)
-            VR_TREE_EACH(port, devices, names[i])
-            {
+            VR_TREE_EACH (port, devices, names[i]) {
                 xmlNode *source = vr_tree_child(port, "source");
                 g_autofree char *path = vr_tree_attr(source, "path");
                 if (!path || !strstr(path, "/ovirt-vmconsole-console/"))
@@ -199,8 +202,7 @@ static void fit_serial(xmlNode *devices, const char *id, const struct vr_domain_
 
 static xmlNode *find_disk(xmlNode *devices, const char *target)
 {
-    VR_TREE_EACH(node, devices, "disk")
-    {
+    VR_TREE_EACH (node, devices, "disk") {
         g_autofree char *dev = vr_tree_attr(vr_tree_child(node, "target"), "dev");
         if (dev && !strcmp(dev, target))
             return node;
@@ -218,8 +220,8 @@ static void set_source(xmlNode *node, const char *path, bool block)
     for (unsigned i = 0; i < G_N_ELEMENTS(others); i++)
         vr_tree_set_attr(source, others[i], NULL);
     vr_tree_set_attr(source, block ? "dev" : "file", path);
-    VR_TREE_EACH(item, source, "host")
-    vr_tree_remove(item);
+    VR_TREE_EACH (item, source, "host")
+        vr_tree_remove(item);
 }
 
 bool vr_domain_xml_prepare_disk(xmlNode *node, const struct vr_domain_disk *disk, const char *vm_id,
@@ -298,8 +300,9 @@ bool vr_domain_xml_prepare(xmlDoc *doc, const struct vr_domain_host *host, struc
         fit_accelerator(root);
     fit_machine(root, host->machines);
     fit_graphics(devices, host);
-    VR_TREE_EACH(channel, devices, "channel")
-    fit_channel(channel);
+    VR_TREE_EACH (device, devices, NULL)
+        if (!vr_domain_xml_prepare_device(device, host, error))
+            return false;
     fit_serial(devices, id, host);
     move_on_reboot(root);
     return prepare_disks(root, id, host, error);

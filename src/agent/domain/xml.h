@@ -38,6 +38,8 @@ struct vr_domain_host {
                      struct vr_error **error);
     /* The address to listen on for a display network ("ovirtmgmt"); owned; NULL: any. */
     char *(*display_address)(const char *network, void *arg);
+    /* Asks for a bridge to exist; may be NULL. */
+    bool (*bridge)(const char *name, void *arg, struct vr_error **error);
     void *arg;
 };
 
@@ -52,7 +54,8 @@ bool vr_domain_xml_prepare(xmlDoc *doc, const struct vr_domain_host *host, struc
 bool vr_domain_xml_prepare_disk(xmlNode *node, const struct vr_domain_disk *disk, const char *vm_id,
                                 const struct vr_domain_host *host, struct vr_error **error);
 /* Rewrites what a device that is plugged later has in common with a domain's. */
-void vr_domain_xml_prepare_device(xmlNode *node, const struct vr_domain_host *host);
+bool vr_domain_xml_prepare_device(xmlNode *node, const struct vr_domain_host *host,
+                                  struct vr_error **error);
 
 /* The ovirt-vm:vm element, or NULL. */
 xmlNode *vr_domain_metadata(xmlNode *root);

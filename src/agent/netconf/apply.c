@@ -57,8 +57,8 @@ static char *make_lower(const struct vr_network *network, struct vr_error **erro
         vr_agent_error(error, network_vlan, "%s is too long a name.", vlan);
         return NULL;
     }
-    if (!exists(vlan) && !ip(error, "link", "add", "link", lower, "name", vlan, "type", "vlan", "id",
-                             id, NULL))
+    if (!exists(vlan) &&
+        !ip(error, "link", "add", "link", lower, "name", vlan, "type", "vlan", "id", id, NULL))
         return NULL;
     if (!ip(error, "link", "set", lower, "up", NULL))
         return NULL;
@@ -75,7 +75,7 @@ static char *master_of(const char *device)
 static bool has_address(const char *device, const char *address)
 {
     struct vr_run run = { .argv = (const char *const[]){ "ip", "-o", "-4", "addr", "show", "dev",
-                                                          device, NULL },
+                                                         device, NULL },
                           .deadline_ms = IP_MS };
     vr_auto_error struct vr_error *error = NULL;
     g_autofree char *wanted = g_strdup_printf("inet %s ", address);
@@ -98,7 +98,8 @@ static bool set_address(const struct vr_network *network, const char *lower,
         !ip(error, "addr", "add", network->address, "dev", bridge, NULL))
         return false;
     if (network->gateway && network->default_route)
-        return ip(error, "route", "replace", "default", "via", network->gateway, "dev", bridge, NULL);
+        return ip(error, "route", "replace", "default", "via", network->gateway, "dev", bridge,
+                  NULL);
     return true;
 }
 
@@ -135,7 +136,8 @@ bool vr_network_apply(struct vr_network *network, struct vr_error **error)
     if (good && lower)
         good = attach(bridge, lower, error) && ip(error, "link", "set", lower, "up", NULL);
     /* The MTU is the network's, so its own devices follow; an interface may carry a larger one. */
-    if (good && lower && network->mtu > (unsigned)vr_proc_number(1500, "/sys/class/net/%s/mtu", lower))
+    if (good && lower &&
+        network->mtu > (unsigned)vr_proc_number(1500, "/sys/class/net/%s/mtu", lower))
         good = ip(error, "link", "set", lower, "mtu", mtu, NULL);
     if (good && (!lower || network->mtu))
         good = ip(error, "link", "set", bridge, "mtu", mtu, NULL);
@@ -167,4 +169,11 @@ bool vr_network_remove(const struct vr_network *network, struct vr_error **error
                       NULL);
     }
     return true;
+}
+
+bool vr_netconf_need_bridge(const char *bridge, struct vr_error **error)
+{
+    if (strcmp(bridge, VR_NETCONF_DUMMY) || is_bridge(bridge))
+        return true;
+    return ip(error, "link", "add", "name", bridge, "type", "bridge", NULL);
 }

@@ -193,7 +193,7 @@ static void keep(struct vr_netconf *netconf, GPtrArray *changes)
     vr_mutex_lock(&netconf->lock);
     for (unsigned i = 0; i < changes->len; i++) {
         struct change *change = changes->pdata[i];
-        const char *name = change->after ? change->after->name
+        const char *name = change->after    ? change->after->name
                            : change->before ? change->before->name
                                             : NULL;
         if (!name)
@@ -235,11 +235,12 @@ static bool set_up(struct vr_netconf *netconf, const struct vr_rpc_host_setup_ne
         return false;
     }
     keep(netconf, changes);
-    return !options || !VR_GET(options, commit_on_success, false) || vr_netconf_save(netconf, error);
+    return !options || !VR_GET(options, commit_on_success, false) ||
+           vr_netconf_save(netconf, error);
 }
 
-bool vr_netconf_setup(struct vr_netconf *netconf, const struct vr_rpc_host_setup_networks_params *want,
-                      struct vr_error **error)
+bool vr_netconf_setup(struct vr_netconf *netconf,
+                      const struct vr_rpc_host_setup_networks_params *want, struct vr_error **error)
 {
     vr_mutex_lock(&netconf->lock);
     bool busy = netconf->busy;

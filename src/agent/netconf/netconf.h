@@ -26,8 +26,13 @@ bool vr_netconf_is_dirty(struct vr_netconf *netconf);
 /* The first IPv4 address of a network's bridge, owned, or NULL. */
 char *vr_netconf_address(const char *network);
 
+/* Makes VR_NETCONF_DUMMY, the bridge of interfaces without a network, when @bridge names it. */
+#define VR_NETCONF_DUMMY ";vdsmdummy;"
+bool vr_netconf_need_bridge(const char *bridge, struct vr_error **error);
+
 /* Blocks, at most the connectivity timeout and some seconds. */
-bool vr_netconf_setup(struct vr_netconf *netconf, const struct vr_rpc_host_setup_networks_params *want,
+bool vr_netconf_setup(struct vr_netconf *netconf,
+                      const struct vr_rpc_host_setup_networks_params *want,
                       struct vr_error **error);
 /* The Manager was heard: Host.ping or Host.confirmConnectivity. */
 void vr_netconf_confirm(struct vr_netconf *netconf);

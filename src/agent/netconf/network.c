@@ -105,9 +105,9 @@ struct vr_network *vr_network_of_request(const char *name,
     network->nic = want->nic && *want->nic ? g_strdup(want->nic) : NULL;
     network->bonding = want->bonding && *want->bonding ? g_strdup(want->bonding) : NULL;
     network->mtu = (unsigned)CLAMP(VR_GET(want, mtu, 0), 0, 65535);
-    network->stp = want->stp && (!g_ascii_strcasecmp(want->stp, "yes") ||
-                                 !g_ascii_strcasecmp(want->stp, "true") ||
-                                 !g_ascii_strcasecmp(want->stp, "on"));
+    network->stp = want->stp &&
+                   (!g_ascii_strcasecmp(want->stp, "yes") ||
+                    !g_ascii_strcasecmp(want->stp, "true") || !g_ascii_strcasecmp(want->stp, "on"));
     network->default_route = VR_GET(want, default_route, false);
     guint64 vlan;
     if (want->vlan && *want->vlan) {

@@ -73,7 +73,8 @@ static void add_gateways(GHashTable *devices)
         unsigned destination, gateway, flags;
         unsigned mask;
         if (sscanf(*line, "%15s %x %x %x %*d %*d %*d %x", name, &destination, &gateway, &flags,
-                   &mask) != 5 || destination || mask || !gateway)
+                   &mask) != 5 ||
+            destination || mask || !gateway)
             continue;
         struct device *device = g_hash_table_lookup(devices, name);
         if (!device || device->gateway4)
@@ -119,26 +120,26 @@ static bool has(const char *device, const char *entry)
 }
 
 /* The members that all kinds of devices share. */
-#define COMMON(out, device)                                                                       \
-    do {                                                                                          \
-        VR_SET_STRING(out, addr, (device)->address ? (device)->address : "");                     \
-        VR_SET_STRING(out, netmask, (device)->netmask ? (device)->netmask : "");                  \
-        VR_SET_STRING(out, ipv6gateway, (device)->gateway6 ? (device)->gateway6 : "::");          \
-        VR_SET(out, ipv4defaultroute, (device)->gateway4 != NULL);                                \
-        VR_SET(out, dhcpv4, false);                                                               \
-        VR_SET(out, dhcpv6, false);                                                               \
-        (out)->has.ipv4addrs = (out)->has.ipv6addrs = true;                                       \
-        for (unsigned i_ = 0; i_ < (device)->ipv4->len; i_++)                                     \
-            vr_list_append(&(out)->ipv4addrs, g_strdup((device)->ipv4->pdata[i_]));               \
-        for (unsigned i_ = 0; i_ < (device)->ipv6->len; i_++)                                     \
-            vr_list_append(&(out)->ipv6addrs, g_strdup((device)->ipv6->pdata[i_]));               \
+#define COMMON(out, device)                                                                        \
+    do {                                                                                           \
+        VR_SET_STRING(out, addr, (device)->address ? (device)->address : "");                      \
+        VR_SET_STRING(out, netmask, (device)->netmask ? (device)->netmask : "");                   \
+        VR_SET_STRING(out, ipv6gateway, (device)->gateway6 ? (device)->gateway6 : "::");           \
+        VR_SET(out, ipv4defaultroute, (device)->gateway4 != NULL);                                 \
+        VR_SET(out, dhcpv4, false);                                                                \
+        VR_SET(out, dhcpv6, false);                                                                \
+        (out)->has.ipv4addrs = (out)->has.ipv6addrs = true;                                        \
+        for (unsigned i_ = 0; i_ < (device)->ipv4->len; i_++)                                      \
+            vr_list_append(&(out)->ipv4addrs, g_strdup((device)->ipv4->pdata[i_]));                \
+        for (unsigned i_ = 0; i_ < (device)->ipv6->len; i_++)                                      \
+            vr_list_append(&(out)->ipv6addrs, g_strdup((device)->ipv6->pdata[i_]));                \
     } while (0)
-#define GATEWAY(out, device)                                                                      \
+#define GATEWAY(out, device)                                                                       \
     VR_SET_STRING(out, gateway, (device)->gateway4 ? (device)->gateway4 : "")
-#define MTU_TEXT(out, name)                                                                       \
-    VR_TAKE_STRING(out, mtu,                                                                      \
-                   g_strdup_printf("%" G_GINT64_FORMAT,                                           \
-                                   vr_proc_number(1500, "/sys/class/net/%s/mtu", name)))
+#define MTU_TEXT(out, name)                                                                        \
+    VR_TAKE_STRING(                                                                                \
+        out, mtu,                                                                                  \
+        g_strdup_printf("%" G_GINT64_FORMAT, vr_proc_number(1500, "/sys/class/net/%s/mtu", name)))
 
 static void list_ports(const char *bridge, struct vr_list *ports)
 {
@@ -269,8 +270,8 @@ static void report_nic(const struct device *device, struct vr_rpc_vdsm_network_c
 /* Interfaces that are hardware, or stand for it in a guest or a lab (veth, dummy). */
 static bool is_nic(const char *name)
 {
-    static const char *const virtual[] = { "vnet", "tap", "tun", "ifb", "docker", "virbr", "ovs",
-                                           "br-", "sit", "ip6tnl", "gre", "macvtap" };
+    static const char *const virtual[] = { "vnet", "tap", "tun", "ifb",    "docker", "virbr",
+                                           "ovs",  "br-", "sit", "ip6tnl", "gre",    "macvtap" };
     if (has(name, "device"))
         return true;
     for (unsigned i = 0; i < G_N_ELEMENTS(virtual); i++)
@@ -294,13 +295,16 @@ static void report_name_servers(struct vr_rpc_vdsm_network_capabilities *out)
 struct vr_rpc_vdsm_network_capabilities *vr_netconf_report(struct vr_netconf *netconf)
 {
     struct vr_rpc_vdsm_network_capabilities *out = VR_NEW(rpc_vdsm_network_capabilities);
-    out->has.networks = out->has.nics = out->has.bondings = out->has.vlans = out->has.bridges = true;
+    out->has.networks = out->has.nics = out->has.bondings = out->has.vlans = out->has.bridges =
+        true;
     g_autoptr(GHashTable) devices = read_devices();
     GHashTableIter iter;
     gpointer value;
     g_hash_table_iter_init(&iter, devices);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const struct device *device = value;
+        if (!strcmp(device->name, VR_NETCONF_DUMMY))
+            continue;
         if (has(device->name, "bridge"))
             report_bridge(netconf, device, out);
         else if (has(device->name, "bonding"))

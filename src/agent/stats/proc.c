@@ -96,8 +96,8 @@ GArray *vr_proc_net(const char *dev)
         struct vr_net_count net = { 0 };
         g_strlcpy(net.name, g_strstrip(*line), sizeof(net.name));
         unsigned long long rx, rxe, rxd, tx, txe, txd;
-        if (sscanf(colon + 1, "%llu %*u %llu %llu %*u %*u %*u %*u %llu %*u %llu %llu", &rx, &rxe, &rxd,
-                   &tx, &txe, &txd) != 6)
+        if (sscanf(colon + 1, "%llu %*u %llu %llu %*u %*u %*u %*u %llu %*u %llu %llu", &rx, &rxe,
+                   &rxd, &tx, &txe, &txd) != 6)
             continue;
         net.rx = rx;
         net.rx_errors = rxe;

@@ -96,9 +96,9 @@ void vr_stats_stop(struct vr_stats *stats)
     g_free(stats);
 }
 
-#define PERCENT(object, member, value)                                                            \
+#define PERCENT(object, member, value)                                                             \
     VR_TAKE_STRING(object, member, g_strdup_printf("%.2f", (double)(value)))
-#define NUMBER(object, member, value)                                                             \
+#define NUMBER(object, member, value)                                                              \
     VR_TAKE_STRING(object, member, g_strdup_printf("%" G_GINT64_FORMAT, (gint64)(value)))
 
 static double seconds(struct timeval time)

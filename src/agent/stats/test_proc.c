@@ -42,8 +42,9 @@ static void test_cpu_share(void)
 
 static void test_meminfo(void)
 {
-    static const char host[] = "MemTotal:       16000 kB\nMemFree:         4000 kB\nSwapCached: 9 kB\n"
-                               "Cached:          3000 kB\n";
+    static const char host[] =
+        "MemTotal:       16000 kB\nMemFree:         4000 kB\nSwapCached: 9 kB\n"
+        "Cached:          3000 kB\n";
     static const char node[] = "Node 0 MemTotal:       16000 kB\nNode 0 MemFree:         4000 kB\n";
     g_assert_cmpuint(vr_proc_meminfo(host, "MemFree"), ==, 4000);
     g_assert_cmpuint(vr_proc_meminfo(host, "Cached"), ==, 3000);
@@ -57,9 +58,11 @@ static void test_net(void)
     static const char text[] =
         "Inter-|   Receive                                                |  Transmit\n"
         " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs\n"
-        "    lo:     100       1    0    0    0     0          0         0      100       1    0    0"
+        "    lo:     100       1    0    0    0     0          0         0      100       1    0   "
+        " 0"
         "    0     0       0          0\n"
-        "  eth0: 1234567      10    1    2    0     0          0         0  7654321      20    3    4"
+        "  eth0: 1234567      10    1    2    0     0          0         0  7654321      20    3   "
+        " 4"
         "    0     0       0          0\n";
     g_autoptr(GArray) nets = vr_proc_net(text);
     g_assert_cmpuint(nets->len, ==, 2);
@@ -78,7 +81,10 @@ static void test_list(void)
     static const struct {
         const char *text;
         unsigned count, last;
-    } rows[] = { { "0-3,8", 5, 8 }, { "5", 1, 5 }, { "", 0, 0 }, { "x,2", 1, 2 },
+    } rows[] = { { "0-3,8", 5, 8 },
+                 { "5", 1, 5 },
+                 { "", 0, 0 },
+                 { "x,2", 1, 2 },
                  { "0-99999999999", 4096, 4095 } };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GArray) list = vr_proc_list(rows[i].text);

@@ -12,7 +12,6 @@ static const struct {
 } lanes[] = {
     [VR_LANE_HOST] = { "host", 4, 160 },
     [VR_LANE_VIRT] = { "virt", 8, 160 },
-    [VR_LANE_STORAGE] = { "storage", 8, 160 },
     [VR_LANE_NETWORK] = { "network", 2, 16 },
 };
 
@@ -67,6 +66,18 @@ static void run(void *arg)
     g_free(work);
 }
 
+/* On the loop's thread. */
+static void storage_done(void *result, int code, const char *message, void *arg)
+{
+    struct vr_rpc_request *request = arg;
+    if (!code) {
+        vr_rpc_request_reply(request, result);
+        return;
+    }
+    vr_log_info("%s failed with %d: %s", vr_rpc_request_verb(request)->name, code, message);
+    vr_rpc_request_fail(request, code, message);
+}
+
 void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb, void *params,
                      void *arg)
 {
@@ -74,6 +85,10 @@ void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb,
     const struct vr_verb_row *row = g_hash_table_lookup(agent->table, verb);
     vr_log_debug("%s (flow %s) from %s", verb->name, vr_rpc_request_correlation_id(request),
                  vr_rpc_request_peer(request));
+    if (agent->storage && vr_storage_handles(verb)) {
+        vr_storage_call(agent->storage, verb, params, storage_done, request);
+        return;
+    }
     if (!row) {
         vr_rpc_request_fail(request, vr_agent_fault_not_implemented.rpc,
                             vr_agent_fault_not_implemented.text);
@@ -85,6 +100,13 @@ void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb,
         return;
     g_free(work);
     vr_rpc_request_fail(request, vr_agent_fault_exhausted.rpc, vr_agent_fault_exhausted.text);
+}
+
+void vr_agent_job_changed(const char *job_id, const char *json, void *arg)
+{
+    struct vr_agent *agent = arg;
+    g_autofree char *method = g_strdup_printf("|jobs|status|%s", job_id);
+    vr_rpc_server_event(agent->server, method, json);
 }
 
 void vr_agent_vm_status(const char *vm_id, const struct vr_rpc_vm_stats *stats,

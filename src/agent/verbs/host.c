@@ -8,17 +8,18 @@
 
 /* The verbs of class Host but for storage and images. */
 
-#define VERB(name) static bool name(struct vr_agent *agent, const void *params, void **result,    \
-                                    struct vr_error **error)
+#define VERB(name)                                                                                 \
+    static bool name(struct vr_agent *agent, const void *params, void **result,                    \
+                     struct vr_error **error)
 #define DONE "{\"code\":0,\"message\":\"Done\"}"
 
 /* Moves a map from one object into another of the same member types. */
-#define MOVE(into, from, member)                                                                  \
-    do {                                                                                          \
-        (into)->member = (from)->member;                                                          \
-        memset(&(from)->member, 0, sizeof((from)->member));                                       \
-        (from)->has.member = false;                                                               \
-        (into)->has.member = true;                                                                \
+#define MOVE(into, from, member)                                                                   \
+    do {                                                                                           \
+        (into)->member = (from)->member;                                                           \
+        memset(&(from)->member, 0, sizeof((from)->member));                                        \
+        (from)->has.member = false;                                                                \
+        (into)->has.member = true;                                                                 \
     } while (0)
 
 VERB(get_capabilities)
@@ -62,6 +63,8 @@ VERB(get_stats)
     VR_SET(out, vm_migrating, count.migrating);
     VR_SET_STRING(out, net_config_dirty, vr_netconf_is_dirty(agent->netconf) ? "True" : "False");
     out->has.storage_domains = true;
+    if (agent->storage)
+        vr_storage_vitals(agent->storage, &out->storage_domains);
     *result = out;
     return true;
 }
@@ -115,8 +118,10 @@ VERB(set_log_level)
     static const struct {
         const char *word;
         enum vr_log_level level;
-    } rows[] = { { "DEBUG", VR_LOG_DEBUG },     { "INFO", VR_LOG_INFO },
-                 { "WARNING", VR_LOG_WARNING }, { "ERROR", VR_LOG_ERROR },
+    } rows[] = { { "DEBUG", VR_LOG_DEBUG },
+                 { "INFO", VR_LOG_INFO },
+                 { "WARNING", VR_LOG_WARNING },
+                 { "ERROR", VR_LOG_ERROR },
                  { "CRITICAL", VR_LOG_ERROR } };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
         if (p->level && !g_ascii_strcasecmp(p->level, rows[i].word)) {

@@ -6,6 +6,7 @@
  *
  *   vr_rpc_server --handle--> lane of the verb's row --> function --> answer
  *
+ * Storage has lanes of its own and answers by itself (agent/storage).
  * A verb of the schema without a row answers 44.
  */
 
@@ -15,6 +16,7 @@
 #include "agent/fault.h"
 #include "agent/netconf/netconf.h"
 #include "agent/stats/stats.h"
+#include "agent/storage/storage.h"
 #include "agent/verbs/lane.h"
 #include "net/rpc.h"
 
@@ -27,13 +29,12 @@ struct vr_agent {
     struct vr_storage *storage; /* NULL: storage verbs answer 44 */
     struct vr_rpc_server *server;
     GHashTable *table; /* const struct vr_verb * -> const struct vr_verb_row * */
-    struct vr_lane *lanes[4];
+    struct vr_lane *lanes[3];
 };
 
 enum vr_lane_kind {
     VR_LANE_HOST,    /* reports; quick */
     VR_LANE_VIRT,    /* virtual machines */
-    VR_LANE_STORAGE, /* storage */
     VR_LANE_NETWORK, /* networks */
 };
 
@@ -63,6 +64,8 @@ void vr_agent_add(struct vr_agent *agent, const struct vr_verb_row *rows);
 /* The handler of the RPC server; @arg is the struct vr_agent. */
 void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb, void *params,
                      void *arg);
+/* The hook of struct vr_storage_options: publishes |jobs|status|<id>; @arg is the agent. */
+void vr_agent_job_changed(const char *job_id, const char *json, void *arg);
 /* The hook of struct vr_domains_hooks: publishes |virt|VM_status|<id>; @arg is the agent. */
 void vr_agent_vm_status(const char *vm_id, const struct vr_rpc_vm_stats *stats,
                         uint64_t notify_time, void *arg);

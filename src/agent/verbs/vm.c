@@ -4,8 +4,9 @@
 
 /* The verbs of class VM. */
 
-#define VERB(name) static bool name(struct vr_agent *agent, const void *params, void **result,    \
-                                    struct vr_error **error)
+#define VERB(name)                                                                                 \
+    static bool name(struct vr_agent *agent, const void *params, void **result,                    \
+                     struct vr_error **error)
 
 /* What verbs that change a machine answer when there is nothing to tell. */
 static bool no_news(bool good, void **result)
@@ -88,10 +89,10 @@ VERB(set_ticket)
     const struct vr_domain_ticket ticket = {
         .password = p->password,
         .ttl = VR_GET(p, ttl, 120),
-        .connected = VR_HAS(p, existing_conn_action)
-                         ? vr_enum_word(&vr_enum_rpc_vm_ticket_conflict_action,
-                                        (int)p->existing_conn_action)
-                         : NULL,
+        .connected =
+            VR_HAS(p, existing_conn_action)
+                ? vr_enum_word(&vr_enum_rpc_vm_ticket_conflict_action, (int)p->existing_conn_action)
+                : NULL,
     };
     return vr_domain_set_ticket(agent->domains, p->vm_id, &ticket, error);
 }
@@ -134,12 +135,12 @@ VERB(change_cd)
     return no_news(vr_domain_change_cd(agent->domains, p->vm_id, p->drive_spec, error), result);
 }
 
-#define PLUG(name, params_type, how, fault)                                                       \
-    VERB(name)                                                                                    \
-    {                                                                                             \
-        const struct params_type *p = params;                                                     \
-        return how(agent->domains, p->vm_id, p->params ? p->params->xml : NULL,                   \
-                   &vr_agent_fault_##fault, (struct vr_rpc_vm_definition **)result, error);       \
+#define PLUG(name, params_type, how, fault)                                                        \
+    VERB(name)                                                                                     \
+    {                                                                                              \
+        const struct params_type *p = params;                                                      \
+        return how(agent->domains, p->vm_id, p->params ? p->params->xml : NULL,                    \
+                   &vr_agent_fault_##fault, (struct vr_rpc_vm_definition **)result, error);        \
     }
 PLUG(plug_disk, vr_rpc_vm_hotplug_disk_params, vr_domain_plug, hotplug_disk)
 PLUG(unplug_disk, vr_rpc_vm_hotunplug_disk_params, vr_domain_unplug, hotunplug_disk)
