@@ -2,6 +2,9 @@
 #include "manager/access/access.h"
 #include "manager/engine/engine.h"
 #include "manager/hosts/hosts.h"
+#include "manager/networks/networks.h"
+#include "manager/site/site.h"
+#include "manager/storage/storage.h"
 #include "manager/vms/vms.h"
 
 /*
@@ -10,6 +13,9 @@
  */
 const struct vr_module *const vr_modules[] = {
     &vr_module_access,
+    &vr_site_module,
+    &vr_networks_module,
+    &vr_storage_module,
     &vr_hosts_module,
     &vr_vms_module,
     NULL,

@@ -2,6 +2,9 @@
 #include "manager/job/job.h"
 
 extern const struct vr_job_type vr_job_run_vm;
+extern const struct vr_job_type vr_job_add_storage_domain, vr_job_remove_storage_domain,
+    vr_job_attach_storage_domain, vr_job_activate_storage_domain,
+    vr_job_deactivate_storage_domain, vr_job_detach_storage_domain;
 
 /*
  * Every kind of job.  A type that has been released keeps its name: jobs in
@@ -10,5 +13,11 @@ extern const struct vr_job_type vr_job_run_vm;
  */
 const struct vr_job_type *const vr_job_types[] = {
     &vr_job_run_vm,
+    &vr_job_add_storage_domain,
+    &vr_job_remove_storage_domain,
+    &vr_job_attach_storage_domain,
+    &vr_job_activate_storage_domain,
+    &vr_job_deactivate_storage_domain,
+    &vr_job_detach_storage_domain,
     NULL,
 };

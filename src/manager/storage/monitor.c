@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define VR_LOG_MODULE "storage"
+#include "manager/storage/internal.h"
+
+#include "manager/rest/view.h"
+#include "manager/storage/view.h"
+
+/*
+ * What up hosts report of their domains (facts/manager-behaviour.md 5.3), and
+ * the sizes that the SPM knows.  Sizes change with every write of a guest:
+ * they are kept beside the entities, never committed.
+ */
+
+#define STALE_SECONDS 30             /* of lastCheck (facts/host-rpc.md 8) */
+#define TROUBLE_MS (5 * 60 * 1000)   /* StorageDomainFailureTimeoutInMinutes */
+
+struct watch {
+    struct vr_engine *engine;
+    GHashTable *trouble; /* domain id → int64_t *: since when, monotonic ms */
+};
+
+/* --- sizes --- */
+
+static void info_answer(struct vr_engine *engine, const void *result, int code,
+                        const char *message, void *arg) VR_REQUIRES(vr_role_engine);
+static void info_answer(struct vr_engine *engine, const void *result, int code,
+                        const char *message, void *arg)
+{
+    const struct vr_rpc_storage_pool_full_info *info = result;
+    struct vr_world *world = vr_engine_world(engine);
+    for (unsigned i = 0; code == 0 && i < info->dominfo.len; i++) {
+        const struct vr_rpc_storage_pool_domain_info *domain = info->dominfo.values[i];
+        int64_t total = domain->disktotal ? g_ascii_strtoll(domain->disktotal, NULL, 10) : -1;
+        int64_t free = domain->diskfree ? g_ascii_strtoll(domain->diskfree, NULL, 10) : -1;
+        if (total < 0 || free < 0 || free > total)
+            continue;
+        vr_auto struct vr_storage_domain *sizes = VR_NEW(storage_domain);
+        VR_SET(sizes, available, free);
+        VR_SET(sizes, used, total - free);
+        world->ops->statistics(world, VR_KIND_STORAGE_DOMAIN, info->dominfo.keys[i], sizes);
+    }
+}
+
+static void ask_sizes(struct vr_engine *engine, const char *data_center_id, const char *host_id)
+    VR_REQUIRES(vr_role_engine);
+static void ask_sizes(struct vr_engine *engine, const char *data_center_id, const char *host_id)
+{
+    vr_auto struct vr_rpc_storage_pool_get_info_params *params =
+        VR_NEW(rpc_storage_pool_get_info_params);
+    VR_SET_STRING(params, storagepool_id, data_center_id);
+    vr_engine_host_call(engine, host_id, &vr_verb_storage_pool_get_info, params, 0, NULL,
+                        info_answer, NULL);
+}
+
+/* --- trouble --- */
+
+static bool is_well(const struct vr_rpc_storage_domain_vitals *vitals)
+{
+    if (!vitals || !VR_GET(vitals, actual, true))
+        return true; /* not checked yet */
+    double last = vitals->last_check ? g_ascii_strtod(vitals->last_check, NULL) : 0;
+    return VR_GET(vitals, code, 0) == 0 && last <= STALE_SECONDS;
+}
+
+static void set_pool_status(struct vr_engine *engine, const char *domain_id,
+                            enum vr_storage_domain_status status, enum vr_event_code event)
+    VR_REQUIRES(vr_role_engine);
+static void set_pool_status(struct vr_engine *engine, const char *domain_id,
+                            enum vr_storage_domain_status status, enum vr_event_code event)
+{
+    struct vr_txn *txn = vr_txn_new(engine);
+    struct vr_storage_domain *domain = VR_EDIT(txn, STORAGE_DOMAIN, storage_domain, domain_id);
+    VR_SET(domain, pool_status, status);
+    vr_event_add(txn, event, &(struct vr_event_about){ .storage_domain = domain }, NULL);
+    vr_txn_commit(txn, NULL, NULL);
+}
+
+/* One domain that this host reports: five minutes of trouble make it inactive, one good report
+ * makes it active again. */
+static void judge(struct watch *watch, const struct vr_storage_domain *domain, bool well)
+    VR_REQUIRES(vr_role_engine);
+static void judge(struct watch *watch, const struct vr_storage_domain *domain, bool well)
+{
+    struct vr_engine *engine = watch->engine;
+    enum vr_storage_domain_status status =
+        VR_GET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_UNKNOWN);
+    if (well) {
+        g_hash_table_remove(watch->trouble, domain->id);
+        if (status == VR_STORAGE_DOMAIN_STATUS_INACTIVE && !VR_LINK_ID(domain, job))
+            set_pool_status(engine, domain->id, VR_STORAGE_DOMAIN_STATUS_ACTIVE,
+                            VR_EVENT_USER_ACTIVATED_STORAGE_DOMAIN);
+        return;
+    }
+    int64_t now = vr_engine_monotonic_ms(engine);
+    int64_t *since = g_hash_table_lookup(watch->trouble, domain->id);
+    if (!since) {
+        since = g_new(int64_t, 1);
+        *since = now;
+        g_hash_table_insert(watch->trouble, g_strdup(domain->id), since);
+        vr_log_warning("Storage domain %s is in trouble.", domain->name);
+    } else if (now - *since > TROUBLE_MS && status == VR_STORAGE_DOMAIN_STATUS_ACTIVE) {
+        set_pool_status(engine, domain->id, VR_STORAGE_DOMAIN_STATUS_INACTIVE,
+                        VR_EVENT_SYSTEM_DEACTIVATED_STORAGE_DOMAIN);
+    }
+}
+
+void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
+                            const struct vr_rpc_host_stats *stats)
+{
+    struct watch *watch = vr_engine_module(engine, &vr_storage_module);
+    struct vr_inventory *head = vr_engine_head(engine);
+    const struct vr_host *host = VR_PEEK(head, HOST, host, host_id);
+    const struct vr_data_center *dc = host ? vr_hosts_data_center(engine, host) : NULL;
+    if (!dc || !VR_GET(dc, pool_created, false))
+        return;
+    g_autofree char *dc_id = g_strdup(dc->id);
+    bool spm = g_strcmp0(VR_LINK_ID(dc, spm_host), host_id) == 0;
+    vr_auto_objects struct vr_objects domains = { 0 };
+    vr_inventory_list_by(head, VR_KIND_STORAGE_DOMAIN, "data_center", dc_id, &domains);
+    for (unsigned i = 0; spm && i < domains.count; i++) {
+        const struct vr_storage_domain *domain = domains.items[i];
+        judge(watch, domain, is_well(vr_map_get(&stats->storage_domains, domain->id)));
+    }
+    if (spm)
+        ask_sizes(engine, dc_id, host_id);
+    else
+        spm_elect(engine, dc_id);
+}
+
+/* --- what a domain shows --- */
+
+void vr_storage_domain_view(struct vr_reading *reading, void *copy)
+{
+    struct vr_storage_domain *domain = copy;
+    vr_auto struct vr_storage_domain *sizes =
+        vr_statistics_get(reading->statistics, VR_KIND_STORAGE_DOMAIN, domain->id);
+    if (sizes) {
+        VR_SET(domain, available, sizes->available);
+        VR_SET(domain, used, sizes->used);
+    }
+    int64_t committed = 0;
+    vr_auto_objects struct vr_objects disks = { 0 };
+    vr_inventory_list_by(reading->inventory, VR_KIND_DISK, "storage_domain", domain->id, &disks);
+    VR_OBJECTS (struct vr_disk, disk, &disks)
+        committed += VR_GET(disk, provisioned_size, 0);
+    VR_SET(domain, committed, committed);
+    /* The status belongs to the domain's place in a data centre (facts/rest-api.md 7.2). */
+    bool below_data_center = reading->operation && reading->operation->name &&
+                             g_str_has_prefix(reading->operation->name, "attached_");
+    if (below_data_center && VR_HAS(domain, pool_status))
+        VR_SET(domain, status, domain->pool_status);
+    else if (VR_LINK_ID(domain, data_center) &&
+             VR_GET(domain, status, VR_STORAGE_DOMAIN_STATUS_UNKNOWN) !=
+                 VR_STORAGE_DOMAIN_STATUS_LOCKED)
+        VR_CLEAR(domain, status);
+    if (VR_LINK_ID(domain, data_center) && !VR_HAS(domain, data_centers))
+        VR_APPEND(domain, data_centers, VR_STUB(data_center, VR_LINK_ID(domain, data_center)));
+}
+
+static void *start(struct vr_engine *engine)
+{
+    struct watch *watch = g_new0(struct watch, 1);
+    watch->engine = engine;
+    watch->trouble = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return watch;
+}
+
+static void stop(void *state)
+{
+    struct watch *watch = state;
+    g_hash_table_destroy(watch->trouble);
+    g_free(watch);
+}
+
+const struct vr_module vr_storage_module = { .name = "storage", .start = start, .stop = stop };
