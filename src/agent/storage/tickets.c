@@ -1,70 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/storage/storage_private.h"
 
-#include <curl/curl.h>
+#include <errno.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/helper/run.h"
+#include "agent/image/image.h"
 #include "codec/codec.h"
 
 /* The image daemon may take a minute to let go of a busy ticket. */
-#define DAEMON_S 90
-#define ANSWER_MAX KiB(64)
+#define DAEMON_MS 90000
 #define NBD_START_MS 10000 /* facts/host-rpc.md 14 */
 #define NBD_CLIENTS "8"
 
 /* ---- the image daemon's control socket ---- */
 
-static size_t keep_answer(char *data, size_t size, size_t count, void *arg)
-{
-    GString *answer = arg;
-    if (answer->len + size * count > ANSWER_MAX)
-        return 0;
-    g_string_append_len(answer, data, (gssize)(size * count));
-    return size * count;
-}
-
 /* Sends one request; the answer's body, owned, or NULL and 482 or 483. */
 static char *ask_daemon(struct vr_storage *s, const char *method, const char *id, const char *body,
                         struct vr_error **error)
 {
-    if (!s->o.ticket_socket) {
+    g_autofree char *path = g_strconcat("/tickets/", id, NULL), *answer = NULL;
+    int status = s->o.ticket_socket
+                     ? vr_image_control(s->o.ticket_socket, method, path, body, DAEMON_MS, &answer)
+                     : -ENOENT;
+    if (status == -ENOENT || status == -ECONNREFUSED) {
         vr_storage_error(error, image_daemon, NULL);
-        return NULL;
+    } else if (status < 0) {
+        vr_storage_error(error, image_ticket, "%s", g_strerror(-status));
+    } else if (status < 200 || status > 299) {
+        g_autofree char *valid = g_utf8_make_valid(answer, -1);
+        vr_storage_error(error, image_ticket, "%d %s", status, g_strchomp(valid));
     }
-    g_autofree char *url = g_strconcat("http://localhost/tickets/", id, NULL);
-    GString *answer = g_string_new(NULL);
-    CURL *curl = curl_easy_init();
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-    headers = curl_slist_append(headers, "Expect:");
-    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, s->o.ticket_socket);
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_answer);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)DAEMON_S);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    if (body)
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-    CURLcode rc = curl_easy_perform(curl);
-    long status = 0;
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
-    if (rc == CURLE_COULDNT_CONNECT)
-        vr_storage_error(error, image_daemon, "%s", s->o.ticket_socket);
-    else if (rc != CURLE_OK)
-        vr_storage_error(error, image_ticket, "%s", curl_easy_strerror(rc));
-    else if (status < 200 || status > 299) {
-        g_autofree char *valid = g_utf8_make_valid(answer->str, -1);
-        vr_storage_error(error, image_ticket, "%ld %s", status, g_strchomp(valid));
-    }
-    char *text = g_string_free(answer, *error != NULL);
-    return *error ? NULL : text;
+    return *error ? NULL : g_steal_pointer(&answer);
 }
 
 char *vr_st_host_add_image_ticket(struct vr_storage *s, const void *params, struct vr_error **error)
