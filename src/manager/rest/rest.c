@@ -7,6 +7,9 @@
 #include "manager/access/access.h"
 #include "manager/rest/exchange.h"
 
+/* Bodies above this are worth a look at who sends them first. */
+#define EARLY_BODY 65536
+
 static void exchange_free(void *data)
 {
     struct vr_exchange *x = data;
@@ -223,7 +226,12 @@ static void handle(struct vr_request *request, bool body, void *arg)
         if (!is_api(request))
             return;
         set_correlation(request);
-        vr_sessions_refuse_early(rest->options.sessions, request);
+        /* Refusing before the body has been read costs the connection. */
+        const char *length = vr_request_header(request, "Content-Length");
+        bool large = vr_number(length, 0) > EARLY_BODY ||
+                     vr_request_header(request, "Transfer-Encoding");
+        if (large)
+            vr_sessions_refuse_early(rest->options.sessions, request);
         return;
     }
     if (is_api(request))
