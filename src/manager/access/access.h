@@ -32,6 +32,11 @@ bool vr_access_allowed_new(struct vr_inventory *inventory, const struct vr_calle
 bool vr_access_visible(struct vr_inventory *inventory, const struct vr_caller *caller, int kind,
                        const void *object);
 
+/* Whether @permission holds on the object: it names it, something above it, or nothing at all.
+ * @kind -1: the system. */
+bool vr_access_holds(struct vr_inventory *inventory, const struct vr_permission *permission,
+                     int kind, const char *id);
+
 /* --- permits --- */
 
 struct vr_access_permit {

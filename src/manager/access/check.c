@@ -283,3 +283,19 @@ bool vr_access_visible(struct vr_inventory *inventory, const struct vr_caller *c
     chain_done(&chain);
     return visible;
 }
+
+bool vr_access_holds(struct vr_inventory *inventory, const struct vr_permission *permission,
+                     int kind, const char *id)
+{
+    struct place place = object_of(permission);
+    if (place.kind < 0 || kind < 0)
+        return place.kind < 0;
+    struct chain chain;
+    chain_init(&chain);
+    chain_add(&chain, inventory, kind, id);
+    bool holds = false;
+    for (unsigned i = 0; i < chain.count && !holds; i++)
+        holds = chain.places[i].kind == place.kind && strcmp(chain.places[i].id, place.id) == 0;
+    chain_done(&chain);
+    return holds;
+}
