@@ -106,7 +106,7 @@ static uint64_t apply(struct sim_database *database, unsigned count)
     return sequence;
 }
 
-static void acknowledged(struct sim *sim, void *arg)
+static void acknowledged(struct sim *sim, void *arg) VR_REQUIRES(vr_role_engine)
 {
     vr_engine_committed(sim->engine, *(uint64_t *)arg);
 }
@@ -117,7 +117,7 @@ static void acknowledge(struct sim *sim, uint64_t sequence)
               g_memdup2(&sequence, sizeof(sequence)), g_free);
 }
 
-static void come_back(struct sim *sim, void *nothing);
+static void come_back(struct sim *sim, void *nothing) VR_REQUIRES(vr_role_engine);
 
 static void go_down(struct sim_database *database) VR_REQUIRES(vr_role_engine)
 {
@@ -129,7 +129,7 @@ static void go_down(struct sim_database *database) VR_REQUIRES(vr_role_engine)
     vr_engine_database(sim->engine, false);
 }
 
-static void transaction(struct sim *sim, void *nothing);
+static void transaction(struct sim *sim, void *nothing) VR_REQUIRES(vr_role_engine);
 
 static void begin_transaction(struct sim_database *database)
 {

@@ -73,7 +73,7 @@ static void call_free(struct call *call)
 }
 
 /* Out of the engine's list and gone. */
-static void finish(struct call *call)
+static void finish(struct call *call) VR_REQUIRES(vr_role_engine)
 {
     g_queue_unlink(&call->base.engine->calls, &call->link);
     vr_engine_cancel(call->base.engine, call->timer);
@@ -101,6 +101,7 @@ static void reply_with(struct call *call, const struct vr_error *error)
 /* --- the database is down --- */
 
 static void waited_long_enough(struct vr_engine *engine, void *arg)
+    VR_REQUIRES(vr_role_engine)
 {
     struct call *call = arg;
     vr_auto_error struct vr_error *error = NULL;
@@ -117,7 +118,7 @@ static void waited_long_enough(struct vr_engine *engine, void *arg)
     call->state = ANSWERED; /* its transaction still refers to it */
 }
 
-static void watch_database(struct call *call)
+static void watch_database(struct call *call) VR_REQUIRES(vr_role_engine)
 {
     struct vr_engine *engine = call->base.engine;
     if (call->timer == 0)
@@ -206,7 +207,7 @@ const struct vr_user *vr_call_user(const struct vr_call *call)
 
 /* --- endings --- */
 
-static void reply_now(struct vr_engine *engine, void *arg)
+static void reply_now(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine)
 {
     struct call *call = arg;
     reply_with(call, call->error);
@@ -214,14 +215,14 @@ static void reply_now(struct vr_engine *engine, void *arg)
 }
 
 /* A reply never comes from inside a handler. */
-static void reply_soon(struct call *call)
+static void reply_soon(struct call *call) VR_REQUIRES(vr_role_engine)
 {
     call->state = REPLYING;
     vr_engine_after(call->base.engine, 0, reply_now, call);
 }
 
 static void job_ended(struct vr_engine *engine, const char *job_id, bool failed,
-                      const struct vr_error *error, void *arg)
+                      const struct vr_error *error, void *arg) VR_REQUIRES(vr_role_engine)
 {
     struct call *call = arg;
     vr_auto_error struct vr_error *failure = failed ? vr_error_copy(error) : NULL;
@@ -231,7 +232,7 @@ static void job_ended(struct vr_engine *engine, const char *job_id, bool failed,
     finish(call);
 }
 
-static void committed(struct vr_engine *engine, void *arg)
+static void committed(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine)
 {
     struct call *call = arg;
     if (call->state == ANSWERED) {

@@ -89,7 +89,7 @@ static void commit(struct vr_world *world, const struct vr_change_set *set)
     vr_store_commit(real_of(world)->store, set);
 }
 
-static void deliver_committed(struct vr_engine *engine, void *arg)
+static void deliver_committed(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine)
 {
     uint64_t *sequence = arg;
     if (engine)
@@ -103,12 +103,12 @@ static void store_committed(uint64_t sequence, void *arg)
     real_post(real, deliver_committed, g_memdup2(&sequence, sizeof(sequence)));
 }
 
-static void deliver_up(struct vr_engine *engine, void *arg)
+static void deliver_up(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine)
 {
     vr_engine_database(engine, true);
 }
 
-static void deliver_down(struct vr_engine *engine, void *arg)
+static void deliver_down(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine)
 {
     vr_engine_database(engine, false);
 }

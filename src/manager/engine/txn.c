@@ -242,6 +242,7 @@ static void run_durable_hooks(struct vr_engine *engine, const GArray *hooks)
 
 /* Nothing changed, so there is nothing to wait for but what was decided before. */
 static void commit_nothing(struct vr_engine *engine, const GArray *durable)
+    VR_REQUIRES(vr_role_engine)
 {
     struct pending_commit *last = g_queue_peek_tail(&engine->pending);
     if (last) {

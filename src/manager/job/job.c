@@ -5,14 +5,14 @@
 /* The longest pause before an undo that failed is tried again; the first is one second. */
 #define UNDO_PAUSE_MAX_MS 60000
 
-static void run_next(struct vr_engine *engine, void *arg);
+static void run_next(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
 
 static struct run *of(const struct vr_job_run *run)
 {
     return (struct run *)(uintptr_t)run;
 }
 
-void job_free(struct job *job)
+void job_free(struct job *job) VR_NO_THREAD_SAFETY /* also when the engine is freed */
 {
     if (!job)
         return;

@@ -45,10 +45,10 @@ static bool take_lock(struct vr_store *store, int wait_ms, struct vr_error **err
 {
     if (store->last_backend) {
         g_autofree char *pid = g_strdup_printf("%d", store->last_backend);
-        g_autofree char *ended =
-            ask(store,
-                "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory'"
-                " and pid = $1::int and pid <> pg_backend_pid()", pid);
+        g_free(ask(store,
+                   "select count(pg_terminate_backend(pid)) from pg_locks"
+                   " where locktype = 'advisory' and pid = $1::int and pid <> pg_backend_pid()",
+                   pid));
     }
     g_autofree char *got = ask(store, "select pg_try_advisory_lock(" LOCK_KEY ")", NULL);
     if (g_strcmp0(got, "t") == 0) {

@@ -31,11 +31,11 @@ struct vr_store {
     GThread *thread;
     int wake; /* eventfd: something was queued, or stop */
 
-    struct vr_mutex lock; /* docs/threads.md: a leaf */
-    GQueue queue VR_GUARDED_BY(lock); /* struct queued: not yet acknowledged, oldest first */
-    bool stop VR_GUARDED_BY(lock);
-    bool up VR_GUARDED_BY(lock);
-    int64_t since VR_GUARDED_BY(lock);
+    struct vr_mutex lock; /* over everything below; docs/threads.md: a leaf */
+    GQueue queue;         /* struct queued: not yet acknowledged, oldest first */
+    bool stop;
+    bool up;
+    int64_t since; /* monotonic ms */
 };
 
 /* connect.c */
