@@ -79,8 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool good = parse(&whole, bytes, len, NULL, 0);
     g_assert(parse(&parts, bytes, len, data, step_count) == good);
     g_assert(whole.text->len == parts.text->len);
-    g_assert(!whole.text->len ||
-             memcmp(whole.text->data, parts.text->data, whole.text->len) == 0);
+    g_assert(!whole.text->len || memcmp(whole.text->data, parts.text->data, whole.text->len) == 0);
 
     struct seen again = { g_byte_array_new(), NULL, false };
     /* Growing by escapes or by a content-length may break a limit; nothing else may differ. */
