@@ -24,8 +24,11 @@ struct vr_loop {
     int wake_fd;
     struct vr_mutex lock;                /* a leaf: nothing is locked while it is held */
     struct post *first_post, *last_post; /* guarded by lock */
+    bool self_posted;                    /* the loop's thread posted, which needs no wake-up */
     struct vr_deferred *first_deferred, *last_deferred;
     struct vr_loop_end *ends;
+    GQueue waiting_turns;
+    unsigned held_turns;
     uint8_t *scratch;
     GThread *thread;
 };
@@ -163,8 +166,13 @@ void vr_loop_run(struct vr_loop *loop)
     struct vr_loop *before = current_loop;
     current_loop = loop;
     while (!g_atomic_int_get(&loop->exiting)) {
+        if (loop->self_posted) {
+            loop->self_posted = false;
+            run_posts(loop);
+        }
         run_deferred(loop);
-        int r = sd_event_run(loop->event, loop->first_deferred ? 0 : UINT64_MAX);
+        bool more = loop->self_posted || loop->first_deferred;
+        int r = sd_event_run(loop->event, more ? 0 : UINT64_MAX);
         must(r == -EINTR ? 0 : r, "sd_event_run");
     }
     run_posts(loop);
@@ -218,7 +226,9 @@ void vr_loop_post(struct vr_loop *loop, vr_loop_fn *fn, void *arg)
         loop->last_post->next = post;
     loop->last_post = post;
     /* Under the lock, so that the loop cannot run the post, end and be freed before the wake. */
-    if (was_empty)
+    if (was_empty && vr_loop_is_current(loop))
+        loop->self_posted = true;
+    else if (was_empty)
         wake(loop);
     vr_mutex_unlock(&loop->lock);
 }
@@ -261,6 +271,35 @@ void vr_loop_forget_end(struct vr_loop_end *end)
         end->next->previous = end->previous;
     end->next = NULL;
     end->previous = NULL;
+}
+
+static void give_turns(struct vr_loop *loop)
+{
+    while (loop->held_turns < VR_LOOP_TURNS && loop->waiting_turns.head) {
+        struct vr_turn *turn = g_queue_pop_head_link(&loop->waiting_turns)->data;
+        loop->held_turns++;
+        turn->state = VR_TURN_HELD;
+        turn->fn(turn);
+    }
+}
+
+void vr_turn_take(struct vr_loop *loop, struct vr_turn *turn)
+{
+    g_assert(turn->state == VR_TURN_NONE);
+    turn->state = VR_TURN_WAITING;
+    turn->link.data = turn;
+    g_queue_push_tail_link(&loop->waiting_turns, &turn->link);
+    give_turns(loop);
+}
+
+void vr_turn_end(struct vr_loop *loop, struct vr_turn *turn)
+{
+    if (turn->state == VR_TURN_WAITING)
+        g_queue_unlink(&loop->waiting_turns, &turn->link);
+    if (turn->state == VR_TURN_HELD)
+        loop->held_turns--;
+    turn->state = VR_TURN_NONE;
+    give_turns(loop);
 }
 
 uint8_t *vr_loop_scratch(struct vr_loop *loop)

@@ -70,6 +70,22 @@ struct vr_loop_end {
 void vr_loop_at_end(struct vr_loop *loop, struct vr_loop_end *end);
 void vr_loop_forget_end(struct vr_loop_end *end); /* also when it is not remembered */
 
+/*
+ * Turns: how many expensive beginnings (TLS handshakes) a loop has under way
+ * at once.  Ten thousand that begin together would all last as long as their
+ * sum, and so all fail; in turns each is quick.  Embedded, all zero but @fn,
+ * which is called when its turn comes, perhaps at once.
+ */
+#define VR_LOOP_TURNS 64
+struct vr_turn {
+    void (*fn)(struct vr_turn *self);
+    GList link;
+    enum { VR_TURN_NONE, VR_TURN_WAITING, VR_TURN_HELD } state;
+};
+void vr_turn_take(struct vr_loop *loop, struct vr_turn *turn);
+/* Ends a turn, or the waiting for it; also when there is neither. */
+void vr_turn_end(struct vr_loop *loop, struct vr_turn *turn);
+
 /* Where streams read to.  Its content is gone when the next stream reads. */
 #define VR_LOOP_SCRATCH_SIZE (64 * 1024)
 uint8_t *vr_loop_scratch(struct vr_loop *loop);

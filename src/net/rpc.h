@@ -48,7 +48,7 @@ struct vr_rpc_client_options {
     const char *peer_name; /* name in the host's certificate, or NULL */
     const char *reply_to;  /* where answers go; NULL: a random name that is ours alone */
     bool no_events;        /* does not subscribe to events (storage connections) */
-    unsigned connect_ms;   /* until CONNECTED; 20 s */
+    unsigned connect_ms;   /* of TCP, then again of the session; 20 s */
     unsigned heartbeat_ms; /* what we ask of the host; 15 s: half of vdsHeartbeatInSeconds */
     unsigned silence_ms;   /* without a byte: lost; 22.5 s */
     size_t max_body;       /* of a received frame; 64 MiB */

@@ -368,8 +368,11 @@ static void write_opening(struct vr_rpc_client *client, struct vr_buffer *out)
 static void on_ready(struct vr_stream *stream, void *arg) VR_REQUIRES(vr_role_io);
 static void on_ready(struct vr_stream *stream, void *arg)
 {
+    struct vr_rpc_client *client = arg;
     struct vr_buffer out = { 0 };
-    write_opening(arg, &out);
+    client->since = vr_loop_now_ms(client->loop);
+    arm(client, connection_deadline(client));
+    write_opening(client, &out);
     vr_stream_write(stream, vr_buffer_data(&out), vr_buffer_len(&out));
     vr_buffer_done(&out);
 }
@@ -463,12 +466,10 @@ void vr_rpc_client_connect(struct vr_rpc_client *client)
     };
     client->state = VR_RPC_CONNECTING;
     client->warned = client->suspect = false;
-    client->since = vr_loop_now_ms(client->loop);
     client->parser = vr_stomp_parser_new(client->max_body, on_frame, client);
     client->stream =
         vr_stream_connect(client->loop, client->host, client->port, &options, &stream_ops, client);
     client->timer = vr_timer_new(client->loop, on_timer, client);
-    arm(client, connection_deadline(client));
 }
 
 void vr_rpc_client_disconnect(struct vr_rpc_client *client)

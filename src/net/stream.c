@@ -35,6 +35,7 @@ static void release(struct vr_stream *stream)
     g_assert(stream->state == CLOSED);
     vr_error_free(stream->failure);
     vr_tls_unref(stream->tls);
+    g_free(stream->host);
     g_free(stream->pin);
     g_free(stream->peer_name);
     g_free(stream->peer);
@@ -99,6 +100,7 @@ void vr_stream_drop_addresses(struct vr_stream *stream)
 static void shut(struct vr_stream *stream)
 {
     stream->state = CLOSED;
+    vr_turn_end(stream->loop, &stream->turn);
     vr_loop_forget_end(&stream->end);
     vr_stream_clear_limit(stream);
     if (stream->resolve)
@@ -323,6 +325,7 @@ static void receive_nothing(struct vr_stream *stream)
 void vr_stream_become_open(struct vr_stream *stream)
 {
     stream->state = OPEN;
+    vr_turn_end(stream->loop, &stream->turn);
     vr_stream_drop_addresses(stream);
     vr_stream_clear_limit(stream);
     watch_open(stream);
@@ -362,6 +365,7 @@ static void on_event(uint32_t events, void *arg)
         receive_nothing(stream);
         break;
     case ACCEPTED:
+    case WAITING:
     case RESOLVING:
     case CLOSED:
         break;
@@ -374,11 +378,8 @@ static void on_timer(void *arg)
     struct vr_stream *stream = arg;
     switch (stream->state) {
     case RESOLVING:
-        vr_stream_fail(stream, &vr_fault_peer_unreachable,
-                       "The host's name was not resolved in time.");
-        break;
     case CONNECTING:
-        vr_stream_connect_next(stream, ETIMEDOUT);
+        vr_stream_connect_late(stream);
         break;
     case HANDSHAKING:
         vr_stream_fail(stream, &vr_fault_peer_unreachable, "The TLS handshake took too long.");
@@ -387,6 +388,7 @@ static void on_timer(void *arg)
         vr_stream_fail(stream, &vr_fault_peer_unreachable, "The connection ended.");
         break;
     case ACCEPTED:
+    case WAITING:
     case OPEN:
     case FINISHING:
     case CLOSED:
@@ -452,10 +454,11 @@ struct vr_stream *vr_stream_connect(struct vr_loop *loop, const char *host, uint
                                     const struct vr_stream_ops *ops, void *arg)
 {
     struct vr_stream *stream = stream_new(loop, options, ops, arg);
-    stream->state = RESOLVING;
-    stream->deadline = vr_loop_now_ms(loop) + stream->connect_ms;
-    vr_stream_set_limit(stream, stream->connect_ms);
-    stream->resolve = vr_resolve_start(loop, host, port, vr_stream_resolved, stream);
+    stream->state = WAITING;
+    stream->host = g_strdup(host);
+    stream->port = port;
+    stream->turn.fn = vr_stream_begin;
+    vr_turn_take(loop, &stream->turn);
     return stream;
 }
 

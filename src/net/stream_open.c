@@ -13,6 +13,8 @@
 #define KEEPALIVE_IDLE_S 60
 #define KEEPALIVE_INTERVAL_S 15
 #define USER_TIMEOUT_MS 60000
+/* Who takes longer to connect than this shall not keep others waiting for their turn. */
+#define TURN_MS 100
 
 void vr_stream_shake_hands(struct vr_stream *stream)
 {
@@ -95,6 +97,27 @@ static uint64_t address_share(struct vr_stream *stream)
     return stream->deadline > now ? (stream->deadline - now) / left : 0;
 }
 
+/* The first limit is that of the turn, if it is held; the attempt goes on without it. */
+static void limit_attempt(struct vr_stream *stream)
+{
+    uint64_t share = address_share(stream);
+    bool turn = stream->turn.state == VR_TURN_HELD;
+    vr_stream_set_limit(stream, turn ? MIN(share, TURN_MS) : share);
+}
+
+void vr_stream_connect_late(struct vr_stream *stream)
+{
+    bool turn = stream->turn.state == VR_TURN_HELD;
+    vr_turn_end(stream->loop, &stream->turn);
+    if (turn && address_share(stream) > 0)
+        limit_attempt(stream);
+    else if (stream->state == CONNECTING)
+        vr_stream_connect_next(stream, ETIMEDOUT);
+    else
+        vr_stream_fail(stream, &vr_fault_peer_unreachable,
+                       "The host's name was not resolved in time.");
+}
+
 void vr_stream_connect_next(struct vr_stream *stream, int last_error)
 {
     vr_stream_drop_socket(stream);
@@ -110,7 +133,7 @@ void vr_stream_connect_next(struct vr_stream *stream, int last_error)
         if (connect(stream->fd, address->ai_addr, address->ai_addrlen) == 0 ||
             errno == EINPROGRESS) {
             stream->state = CONNECTING;
-            vr_stream_set_limit(stream, address_share(stream));
+            limit_attempt(stream);
             vr_stream_watch(stream, EPOLLOUT);
             return;
         }
@@ -121,7 +144,7 @@ void vr_stream_connect_next(struct vr_stream *stream, int last_error)
                    g_strerror(last_error));
 }
 
-void vr_stream_resolved(struct addrinfo *addresses, const struct vr_error *error, void *arg)
+static void resolved(struct addrinfo *addresses, const struct vr_error *error, void *arg)
 {
     struct vr_stream *stream = arg;
     stream->resolve = NULL;
@@ -132,4 +155,15 @@ void vr_stream_resolved(struct addrinfo *addresses, const struct vr_error *error
     stream->addresses = stream->next_address = addresses;
     if (!stream->failure)
         vr_stream_connect_next(stream, EHOSTUNREACH);
+}
+
+void vr_stream_begin(struct vr_turn *turn)
+{
+    struct vr_stream *stream =
+        (struct vr_stream *)((char *)turn - offsetof(struct vr_stream, turn));
+    stream->state = RESOLVING;
+    stream->deadline = vr_loop_now_ms(stream->loop) + stream->connect_ms;
+    limit_attempt(stream);
+    stream->resolve = vr_resolve_start(stream->loop, stream->host, stream->port, resolved, stream);
+    g_clear_pointer(&stream->host, g_free);
 }

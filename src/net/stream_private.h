@@ -12,6 +12,7 @@
 
 enum vr_stream_state {
     ACCEPTED,
+    WAITING, /* for its turn to connect */
     RESOLVING,
     CONNECTING,
     HANDSHAKING,
@@ -44,6 +45,9 @@ struct vr_stream {
     char *peer_name;
     unsigned connect_ms, handshake_ms, stall_ms;
     size_t max_queued;
+    char *host;
+    uint16_t port;
+    struct vr_turn turn; /* held while it connects quickly, and while it shakes hands */
     struct vr_resolve *resolve;
     struct addrinfo *addresses, *next_address;
     uint64_t deadline;
@@ -71,7 +75,10 @@ void vr_stream_become_open(struct vr_stream *stream);
 /* stream_open.c */
 
 void vr_stream_tune(int fd);
-void vr_stream_resolved(struct addrinfo *addresses, const struct vr_error *error, void *arg);
+/* Its turn came: resolves the host's name. */
+void vr_stream_begin(struct vr_turn *turn);
+/* The limit of an attempt to connect is reached. */
+void vr_stream_connect_late(struct vr_stream *stream);
 /* Tries the next address; @last_error (an errno) is told when there is none. */
 void vr_stream_connect_next(struct vr_stream *stream, int last_error);
 /* TCP is connected: the TLS handshake, or open at once. */

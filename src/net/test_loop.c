@@ -251,6 +251,42 @@ static void test_deferred_work_runs_once_after_the_callback_and_may_be_deferred_
     vr_loop_unref(d.loop);
 }
 
+struct turns {
+    struct vr_turn turn;
+    unsigned *begun;
+    unsigned number;
+};
+
+static void begin_turn(struct vr_turn *self)
+{
+    struct turns *t = (struct turns *)self;
+    /* In the order in which they asked; the fifth of those that waited went away. */
+    g_assert_cmpuint(t->number, ==, *t->begun + (*t->begun >= VR_LOOP_TURNS + 4));
+    ++*t->begun;
+}
+
+static void test_turns_are_given_in_order_and_come_back(void)
+{
+    enum { COUNT = VR_LOOP_TURNS + 10 };
+    struct vr_loop *loop = vr_loop_new("test");
+    struct turns turns[COUNT];
+    unsigned begun = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        turns[i] = (struct turns){ .turn.fn = begin_turn, .begun = &begun, .number = i };
+        vr_turn_take(loop, &turns[i].turn);
+    }
+    g_assert_cmpuint(begun, ==, VR_LOOP_TURNS);
+    vr_turn_end(loop, &turns[VR_LOOP_TURNS + 4].turn); /* stops waiting */
+    g_assert_cmpuint(begun, ==, VR_LOOP_TURNS);
+    for (unsigned i = 0; i < 4; i++)
+        vr_turn_end(loop, &turns[i].turn);
+    g_assert_cmpuint(begun, ==, VR_LOOP_TURNS + 4);
+    for (unsigned i = 0; i < COUNT; i++)
+        vr_turn_end(loop, &turns[i].turn);
+    g_assert_cmpuint(begun, ==, COUNT - 1);
+    vr_loop_unref(loop);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -270,5 +306,7 @@ int main(int argc, char **argv)
                     test_a_watch_reports_what_it_was_asked_for);
     g_test_add_func("/loop/deferred work runs once after the callback and may be deferred again",
                     test_deferred_work_runs_once_after_the_callback_and_may_be_deferred_again);
+    g_test_add_func("/loop/turns are given in order and come back",
+                    test_turns_are_given_in_order_and_come_back);
     return g_test_run();
 }

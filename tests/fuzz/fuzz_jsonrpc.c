@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vr_auto_error struct vr_error *error = NULL;
     struct vr_jsonrpc rpc = { 0 };
     bool ok = vr_jsonrpc_parse((const char *)data + 1, size - 1, &caps, &rpc, &error);
-    g_assert(ok == !error && ok == rpc.count > 0);
+    g_assert(ok == !error && ok == (rpc.count > 0));
     for (unsigned i = 0; i < rpc.count; i++) {
         const struct vr_jsonrpc_message *message = &rpc.messages[i];
         g_autofree char *id =
