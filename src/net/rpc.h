@@ -107,13 +107,14 @@ struct vr_rpc_server_options {
     struct vr_tls *tls;  /* NULL: bare TCP, for development */
     const struct vr_verb *(*find_verb)(const char *name); /* vr_verb_find */
     unsigned max_outstanding;                             /* requests; 80 (facts/host-rpc.md 4) */
-    unsigned max_connections;                             /* 256 */
-    unsigned detect_ms;                                   /* until the first 11 bytes came; 10 s */
-    unsigned handshake_ms;                                /* of TLS; 10 s */
-    unsigned min_heartbeat_ms;                            /* 1 s */
-    unsigned stall_ms;                                    /* a peer that takes nothing; 60 s */
-    size_t max_body;                                      /* of a received frame; 64 MiB */
-    bool recovering;                                      /* begins so */
+    unsigned max_connections;                             /* that speak STOMP; 256 */
+    unsigned max_newcomers;    /* not known yet; the oldest goes when another one comes; 64 */
+    unsigned detect_ms;        /* until the first 11 bytes came; 10 s */
+    unsigned handshake_ms;     /* of TLS; 10 s */
+    unsigned min_heartbeat_ms; /* 1 s */
+    unsigned stall_ms;         /* a peer that takes nothing; 60 s */
+    size_t max_body;           /* of a received frame; 64 MiB */
+    bool recovering;           /* begins so */
 };
 
 /* Listens at once.  The loop must outlive it.  NULL and @error when it cannot listen. */

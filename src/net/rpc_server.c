@@ -9,6 +9,7 @@
 
 #define MAX_OUTSTANDING 80
 #define MAX_CONNECTIONS 256
+#define MAX_NEWCOMERS 64
 #define DETECT_MS 10000
 #define DETECT_BYTES 11 /* the longest STOMP command, UNSUBSCRIBE (facts/host-rpc.md 2) */
 
@@ -24,13 +25,14 @@ struct vr_rpc_server {
     /* The rest belongs to the loop's thread. */
     struct vr_listener *listener;
     struct vr_broker *broker;
-    GHashTable *newcomers; /* set of struct newcomer */
+    GQueue newcomers; /* of struct newcomer, the oldest first */
     unsigned outstanding;
 };
 
 /* A connection whose first bytes are awaited. */
 struct newcomer {
     struct vr_rpc_server *server;
+    GList link;
     struct vr_stream *stream;
     struct vr_timer *timer; /* NULL until the stream is open */
 };
@@ -285,7 +287,7 @@ static void on_request(const struct vr_broker_request *frame, void *arg)
 static void newcomer_free(struct newcomer *newcomer, bool with_stream) VR_REQUIRES(vr_role_io);
 static void newcomer_free(struct newcomer *newcomer, bool with_stream)
 {
-    g_hash_table_remove(newcomer->server->newcomers, newcomer);
+    g_queue_unlink(&newcomer->server->newcomers, &newcomer->link);
     vr_timer_free(newcomer->timer);
     if (with_stream)
         vr_stream_free(newcomer->stream);
@@ -314,7 +316,12 @@ static size_t detect(struct vr_stream *stream, const uint8_t *data, size_t len, 
         return 0;
     char start[DETECT_BYTES + 1] = "";
     memcpy(start, data, DETECT_BYTES);
-    if (starts_with_any(start, stomp)) {
+    bool full = vr_broker_connections(server->broker) >= server->options.max_connections;
+    if (full) {
+        vr_log_warning("There are %u connections: that of %s is turned away.",
+                       server->options.max_connections, vr_stream_peer(stream));
+        newcomer_free(newcomer, true);
+    } else if (starts_with_any(start, stomp)) {
         newcomer_free(newcomer, false);
         vr_broker_add(server->broker, stream);
     } else if (starts_with_any(start, http) && server->ops->http) {
@@ -365,16 +372,14 @@ static void on_accept(int fd, void *arg)
         .handshake_ms = server->options.handshake_ms,
         .stall_ms = server->options.stall_ms,
     };
-    if (g_hash_table_size(server->newcomers) + vr_broker_connections(server->broker) >=
-        server->options.max_connections) {
-        vr_log_warning("There are %u connections: another one is turned away.",
-                       server->options.max_connections);
-        close(fd);
-        return;
-    }
+    /* Nobody has shown a certificate yet.  A flood of strangers costs the oldest of them their
+     * place, and not those who come in good faith, who are through within moments. */
+    if (g_queue_get_length(&server->newcomers) >= server->options.max_newcomers)
+        newcomer_free(server->newcomers.head->data, true);
     struct newcomer *newcomer = g_new0(struct newcomer, 1);
     newcomer->server = server;
-    g_hash_table_add(server->newcomers, newcomer);
+    newcomer->link.data = newcomer;
+    g_queue_push_tail_link(&server->newcomers, &newcomer->link);
     newcomer->stream = vr_stream_accept(server->loop, fd, &options, &newcomer_ops, newcomer);
 }
 
@@ -422,6 +427,8 @@ static void set_defaults(struct vr_rpc_server_options *options)
         options->max_outstanding = MAX_OUTSTANDING;
     if (!options->max_connections)
         options->max_connections = MAX_CONNECTIONS;
+    if (!options->max_newcomers)
+        options->max_newcomers = MAX_NEWCOMERS;
     if (!options->detect_ms)
         options->detect_ms = DETECT_MS;
 }
@@ -452,7 +459,6 @@ struct vr_rpc_server *vr_rpc_server_new(struct vr_loop *loop,
         .min_heartbeat_ms = options->min_heartbeat_ms,
     };
     server->broker = vr_broker_new(loop, &broker, on_request, server);
-    server->newcomers = g_hash_table_new(NULL, NULL);
     return server;
 }
 
@@ -464,10 +470,8 @@ void vr_rpc_server_free(struct vr_rpc_server *server)
     server->stopped = true;
     vr_mutex_unlock(&server->lock);
     g_clear_pointer(&server->listener, vr_listener_free);
-    g_autoptr(GList) newcomers = g_hash_table_get_keys(server->newcomers);
-    for (GList *l = newcomers; l; l = l->next)
-        newcomer_free(l->data, true);
-    g_clear_pointer(&server->newcomers, g_hash_table_destroy);
+    while (server->newcomers.head)
+        newcomer_free(server->newcomers.head->data, true);
     vr_broker_free(g_steal_pointer(&server->broker));
     server_unref(server);
 }

@@ -606,9 +606,32 @@ static void test_the_number_of_connections_is_limited(void) VR_NO_THREAD_SAFETY
     say(&a, CONNECT);
     hear(&a, "the first", CONNECTED);
     client_open(&b, &f);
+    say(&b, CONNECT);
     hear_end(&b, "the second");
+    g_assert_false(a.closed);
     client_done(&a);
     client_done(&b);
+    teardown(&f);
+}
+
+static void test_strangers_do_not_keep_clients_out(void) VR_NO_THREAD_SAFETY
+{
+    enum { STRANGERS = 20 };
+    struct fixture f;
+    struct client strangers[STRANGERS], good;
+    setup_with(&f, (struct vr_rpc_server_options){ .max_newcomers = 4 });
+    for (unsigned i = 0; i < STRANGERS; i++) {
+        client_open(&strangers[i], &f);
+        say(&strangers[i], "CONN");
+    }
+    client_open(&good, &f);
+    say(&good, CONNECT);
+    hear(&good, "connect", CONNECTED);
+    hear_end(&strangers[0], "the first stranger");
+    g_assert_false(strangers[STRANGERS - 1].closed);
+    client_done(&good);
+    for (unsigned i = 0; i < STRANGERS; i++)
+        client_done(&strangers[i]);
     teardown(&f);
 }
 
@@ -637,5 +660,7 @@ int main(int argc, char **argv)
                     test_a_subscriber_that_does_not_read_hurts_nobody_else);
     g_test_add_func("/broker/the number of connections is limited",
                     test_the_number_of_connections_is_limited);
+    g_test_add_func("/broker/strangers do not keep clients out",
+                    test_strangers_do_not_keep_clients_out);
     return g_test_run();
 }

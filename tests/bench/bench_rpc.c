@@ -226,6 +226,7 @@ int main(void)
                  error);
     const struct vr_rpc_server_options options = { .tls = b.host_tls,
                                                    .max_connections = IDLE + 1,
+                                                   .max_newcomers = IDLE,
                                                    .handshake_ms = 120000 };
     b.server = must(vr_rpc_server_new(b.hosts, &options, &server_ops, NULL, &error), error);
     b.port = vr_rpc_server_port(b.server);
