@@ -97,20 +97,30 @@ static bool get_number(GKeyFile *file, const char *group, const char *key, unsig
 
 #define RUN_ROOT "/rhev/data-center"
 
-/* The program that does storage's work: beside this one when installed, a folder below in the
- * build.  Owned. */
-static char *find_iod(void)
+/* A program of ours: beside this one when installed, in @folder below it in the build.  Owned. */
+static char *find_program(const char *folder, const char *name)
 {
-    static const char *const places[] = { "vireo-iod", "storage/vireo-iod" };
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *dir = g_path_get_dirname(self ? self : "/usr/libexec/vireo/vireo-agentd");
-    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
-        char *path = g_build_filename(dir, places[i], NULL);
-        if (g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
-            return path;
-        g_free(path);
-    }
-    return g_build_filename(dir, places[0], NULL);
+    char *beside = g_build_filename(dir, name, NULL);
+    if (g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE))
+        return beside;
+    g_autofree char *below = g_build_filename(dir, folder, name, NULL);
+    if (!g_file_test(below, G_FILE_TEST_IS_EXECUTABLE))
+        return beside;
+    g_free(beside);
+    return g_steal_pointer(&below);
+}
+
+/* A socket's path holds 107 bytes; a state folder may be deep.  Owned. */
+static char *default_socket(const struct vr_agent_config *config, bool usual)
+{
+    if (usual)
+        return g_strdup("/run/ovirt-imageio/sock");
+    g_autofree char *path = g_build_filename(config->state, "image.sock", NULL);
+    if (strlen(path) < 100)
+        return g_steal_pointer(&path);
+    return g_strdup_printf("/run/vireo-image-%08x.sock", g_str_hash(config->state));
 }
 
 static bool read_storage(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
@@ -120,13 +130,18 @@ static bool read_storage(struct vr_agent_config *config, GKeyFile *file, struct 
         usual ? g_strdup("/run/vdsm/storage") : g_build_filename(config->state, "links", NULL);
     g_autofree char *nbd =
         usual ? g_strdup("/run/vdsm/nbd") : g_build_filename(config->state, "nbd", NULL);
-    g_autofree char *iod = find_iod();
+    g_autofree char *iod = find_program("storage", "vireo-iod");
+    g_autofree char *imaged = find_program("image", "vireo-imaged");
+    g_autofree char *socket = default_socket(config, usual);
     config->link_root = get_string(file, "agent", "link-root", links);
     config->nbd_root = get_string(file, "agent", "nbd-root", nbd);
     config->iod = get_string(file, "agent", "iod", iod);
-    config->ticket_socket = get_string(file, "agent", "ticket-socket", NULL);
-    if (!config->link_root || !config->nbd_root || !config->iod) {
-        vr_error_set(error, &vr_fault_bad_request, "link-root, nbd-root and iod cannot be empty.");
+    config->imaged = get_string(file, "agent", "imaged", imaged);
+    config->ticket_socket = get_string(file, "agent", "ticket-socket", socket);
+    if (!config->link_root || !config->nbd_root || !config->iod || !config->imaged ||
+        !config->ticket_socket) {
+        vr_error_set(error, &vr_fault_bad_request,
+                     "link-root, nbd-root, iod, imaged and ticket-socket cannot be empty.");
         return false;
     }
     return get_number(file, "agent", "uid", 0, G_MAXINT, &config->uid, error) &&
@@ -228,6 +243,7 @@ void vr_agent_config_free(struct vr_agent_config *config)
     g_free(config->link_root);
     g_free(config->nbd_root);
     g_free(config->iod);
+    g_free(config->imaged);
     g_free(config->ticket_socket);
     g_free(config->ca);
     g_free(config->certificate);

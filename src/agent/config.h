@@ -14,8 +14,9 @@
  *     link-root= nbd-root=       links to prepared images and sockets of NBD servers; default:
  *                                /run/vdsm/storage and /run/vdsm/nbd, or below STATE when run-root
  *                                is not the default one
- *     iod=                       the program vireo-iod; default: beside this one
- *     ticket-socket=             control socket of the image daemon; default: there is none
+ *     iod= imaged=               the programs vireo-iod and vireo-imaged; default: beside this one
+ *     ticket-socket=             control socket of the image daemon; default: below STATE, or
+ *                                /run/ovirt-imageio/sock with the default run-root
  *     uid=0 gid=0                whom storage belongs to
  *     uuid=                      the host's identity; default: DMI, else one kept in STATE/uuid
  *     log=info                   error, warning, info or debug
@@ -42,8 +43,8 @@ struct vr_agent_config {
     char *state;
     char *run_root;
     char *link_root, *nbd_root;
-    char *iod;
-    char *ticket_socket; /* NULL when empty */
+    char *iod, *imaged;
+    char *ticket_socket;
     unsigned uid, gid;
     char *ca, *certificate, *key; /* NULL when empty */
     char *uuid;                   /* NULL when empty */

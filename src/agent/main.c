@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/image/image.h"
 #include "agent/verbs/storage.h"
 #include "agent/verbs/verbs.h"
 #include "net/tls.h"
@@ -37,6 +38,7 @@ struct program {
     struct vr_tls *tls;
     struct vr_agent agent;
     struct vr_domains_hooks hooks;
+    struct vr_image_daemon *images;
     struct vr_timer *recovery;
     struct vr_watch *signals;
     int signal_fd;
@@ -149,6 +151,31 @@ static bool listen_for_manager(struct program *program, struct vr_error **error)
     return write_port(program, "agent.port", vr_rpc_server_port(program->agent.server), error);
 }
 
+/* Without the daemon the host does all but image transfers, which then fail with 483. */
+static bool start_images(struct program *program, struct vr_error **error)
+{
+    const struct vr_agent_config *config = program->config;
+    g_autofree char *dir = g_path_get_dirname(config->ticket_socket);
+    g_mkdir_with_parents(dir, 0755);
+    const struct vr_image_daemon_options options = {
+        .program = config->imaged,
+        .address = strcmp(config->address, "::") ? config->address : NULL,
+        .port = config->image_port,
+        .certificate = config->certificate,
+        .key = config->key,
+        .control = config->ticket_socket,
+        .uid = config->uid,
+        .gid = config->gid,
+    };
+    vr_auto_error struct vr_error *failure = NULL;
+    program->images = vr_image_daemon_start(&options, &failure);
+    if (program->images)
+        return write_port(program, "image.port", vr_image_daemon_port(program->images), error);
+    g_autofree char *text = vr_error_text(failure);
+    vr_log_warning("There are no image transfers on this host: %s", text);
+    return true;
+}
+
 static bool start_storage(struct program *program, struct vr_error **error)
 {
     const struct vr_agent_config *config = program->config;
@@ -182,7 +209,8 @@ static bool start(struct program *program, struct vr_error **error)
         return false;
     agent->stats = vr_stats_start(program->config->state);
     vr_agent_init(agent);
-    if (!listen_for_manager(program, error) || !start_storage(program, error))
+    if (!start_images(program, error) || !start_storage(program, error) ||
+        !listen_for_manager(program, error))
         return false;
     program->hooks = (struct vr_domains_hooks){
         .prepare = prepare_image,
@@ -211,6 +239,7 @@ static void stop(struct program *program)
         vr_agent_done(&program->agent);
     vr_domains_stop(program->agent.domains);
     vr_storage_free(program->agent.storage);
+    vr_image_daemon_stop(program->images);
     vr_rpc_server_free(program->agent.server);
     vr_stats_stop(program->agent.stats);
     vr_netconf_free(program->agent.netconf);

@@ -79,7 +79,7 @@ class Host:
             with open(self.path("etc", name), "w", encoding="ascii") as file:
                 file.write(text)
         with open(self.path("agent.conf"), "w", encoding="ascii") as file:
-            file.write("[agent]\naddress=127.0.0.1\nport=0\nstate=%s\nrun-root=%s\nlog=debug\n"
+            file.write("[agent]\naddress=127.0.0.1\nport=0\nimage-port=0\nstate=%s\nrun-root=%s\nlog=debug\n"
                        "[libvirt]\nuri=qemu:///system\nserial-log-dir=%s\nlog-dir=%s\n"
                        % (self.path("agent"), self.path("storage"), self.path("serial"),
                           self.path("log", "qemu")))
