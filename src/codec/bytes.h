@@ -32,36 +32,47 @@ static inline uint64_t vr_bytes_load(const char *text)
     return word;
 }
 
-/* How many bytes at the start of @text mean the same inside and outside of a JSON string. */
-static inline size_t vr_bytes_plain_json(const char *text, size_t length)
+/* Not 0 when one of the eight bytes cannot stand for itself in a JSON string, or is from 0x80 on.
+ */
+static inline uint64_t vr_bytes_special_json(uint64_t word)
+{
+    return vr_bytes_outside(word, 0x20) | vr_bytes_equal(word, '"') | vr_bytes_equal(word, '\\');
+}
+
+/* The same for XML, in text as in an attribute.  '&' and ''' differ in their last bit alone, '<'
+ * and '>' in the one before. */
+static inline uint64_t vr_bytes_special_xml(uint64_t word)
+{
+    return vr_bytes_outside(word, 0x20) | vr_bytes_equal(word, '"') |
+           vr_bytes_equal(word | VR_BYTES(1), '\'') | vr_bytes_equal(word | VR_BYTES(2), '>');
+}
+
+/*
+ * How many bytes at the start of @text are not special.  The last eight
+ * overlap those before, so that only a text with special bytes, or a shorter
+ * one, is looked at byte by byte.
+ */
+static inline size_t vr_bytes_plain(const char *text, size_t length,
+                                    uint64_t (*special)(uint64_t word))
 {
     size_t i = 0;
-    for (; length - i >= 8; i += 8) {
-        uint64_t word = vr_bytes_load(text + i);
-        if (vr_bytes_outside(word, 0x20) | vr_bytes_equal(word, '"') | vr_bytes_equal(word, '\\'))
-            break;
-    }
-    while (i < length && (unsigned char)text[i] >= 0x20 && (unsigned char)text[i] < 0x80 &&
-           text[i] != '"' && text[i] != '\\')
+    while (length - i >= 8 && !special(vr_bytes_load(text + i)))
+        i += 8;
+    if (i && length - i < 8 && !special(vr_bytes_load(text + length - 8)))
+        return length;
+    while (i < length && !special(VR_BYTES((unsigned char)text[i]))) /* eight times the same */
         i++;
     return i;
 }
 
-/* How many bytes at the start of @text need no escape in XML: neither in text nor in an
- * attribute.  '&' and ''' differ in their last bit alone, '<' and '>' in the one before. */
+static inline size_t vr_bytes_plain_json(const char *text, size_t length)
+{
+    return vr_bytes_plain(text, length, vr_bytes_special_json);
+}
+
 static inline size_t vr_bytes_plain_xml(const char *text, size_t length)
 {
-    size_t i = 0;
-    for (; length - i >= 8; i += 8) {
-        uint64_t word = vr_bytes_load(text + i);
-        if (vr_bytes_outside(word, 0x20) | vr_bytes_equal(word, '"') |
-            vr_bytes_equal(word | VR_BYTES(1), '\'') | vr_bytes_equal(word | VR_BYTES(2), '>'))
-            break;
-    }
-    while (i < length && (unsigned char)text[i] >= 0x20 && (unsigned char)text[i] < 0x80 &&
-           text[i] != '"' && (text[i] | 1) != '\'' && (text[i] | 2) != '>')
-        i++;
-    return i;
+    return vr_bytes_plain(text, length, vr_bytes_special_xml);
 }
 
 /* How many bytes at the start of @text are UTF-8 without NUL. */

@@ -123,7 +123,7 @@ static void write_text(const struct writer *w, const struct vr_field *field,
         vr_emit_double(w->out, scalar->real);
         break;
     case VR_FIELD_ENUM:
-        escape(w->out, vr_enum_word(field->sub, (int)scalar->integer), place);
+        vr_emit_text(w->out, vr_enum_word(field->sub, (int)scalar->integer)); /* snake_case */
         break;
     case VR_FIELD_STRING:
         escape(w->out, scalar->owned, place);
