@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/access/access.h"
 #include "manager/engine/engine.h"
+#include "manager/event/event.h"
 #include "manager/hosts/hosts.h"
 #include "manager/networks/networks.h"
 #include "manager/site/site.h"
@@ -13,6 +14,7 @@
  */
 const struct vr_module *const vr_modules[] = {
     &vr_module_access,
+    &vr_event_module,
     &vr_site_module,
     &vr_networks_module,
     &vr_storage_module,

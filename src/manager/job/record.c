@@ -211,7 +211,8 @@ struct job *record_read(struct jobs *jobs, const struct vr_job *entity)
 
 static bool is_old(const struct vr_job *job, const struct vr_config *config, int64_t now)
 {
-    if (!job->has.end_time || job->status == VR_JOB_STATUS_STARTED)
+    if (!job->has.end_time || job->status == VR_JOB_STATUS_STARTED ||
+        (job->external && !job->auto_cleared)) /* a client's own, which the client clears */
         return false;
     int64_t minutes = job->status == VR_JOB_STATUS_FINISHED ? config->SucceededJobCleanupTimeInMinutes
                                                            : config->FailedJobCleanupTimeInMinutes;
