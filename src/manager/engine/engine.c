@@ -79,6 +79,10 @@ void vr_engine_start(struct vr_engine *engine)
         engine->modules_started = i + 1;
     }
     vr_jobs_start(engine);
+    for (unsigned i = 0; vr_modules[i]; i++) {
+        if (vr_modules[i]->begin)
+            vr_modules[i]->begin(engine->module_states[i]);
+    }
 }
 
 struct vr_inventory *vr_engine_head(struct vr_engine *engine)

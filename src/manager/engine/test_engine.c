@@ -9,7 +9,20 @@ static void seen_state(void *state, const char *host_id, bool connected, const c
     module_connects += connected;
 }
 
-static const struct vr_module test_module = { .name = "test", .host_state = seen_state };
+static int module_begins;
+
+static void *start_module(struct vr_engine *engine)
+{
+    return &module_begins;
+}
+
+static void begin_module(void *state)
+{
+    ++*(int *)state;
+}
+
+static const struct vr_module test_module = { .name = "test", .start = start_module,
+                                              .begin = begin_module, .host_state = seen_state };
 const struct vr_module *const vr_modules[] = { &test_module, NULL };
 const struct vr_job_type *const vr_job_types[] = { NULL };
 
@@ -350,6 +363,7 @@ static void test_host_calls(void) VR_NO_THREAD_SAFETY
     g_assert_cmpint(code, ==, VR_RPC_NETWORK_ERROR);
     vr_engine_host_state(fake->engine, "h", true, NULL);
     g_assert_cmpint(module_connects, ==, 1);
+    g_assert_cmpint(module_begins, >=, 1);
     fake_free(fake);
 }
 
