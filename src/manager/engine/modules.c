@@ -2,6 +2,7 @@
 #include "manager/access/access.h"
 #include "manager/engine/engine.h"
 #include "manager/event/event.h"
+#include "manager/disks/disks.h"
 #include "manager/hosts/hosts.h"
 #include "manager/networks/networks.h"
 #include "manager/site/site.h"
@@ -18,6 +19,7 @@ const struct vr_module *const vr_modules[] = {
     &vr_site_module,
     &vr_networks_module,
     &vr_storage_module,
+    &vr_disks_module,
     &vr_hosts_module,
     &vr_vms_module,
     NULL,
