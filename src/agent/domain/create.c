@@ -141,8 +141,8 @@ static void launched(struct vr_domains *domains, struct vr_creation *creation)
         vr_vm_set_state(domains, vm, VR_STATE_UP);
     else
         vr_vm_set_state(domains, vm, VR_STATE_POWERING_UP);
-    vr_record_write(domains, vm);
     vr_mutex_unlock(&domains->lock);
+    vr_record_write(domains, vm);
     if (!dom) {
         vr_event_ended(domains, vm, VR_ENDING_FAILED); /* it ended before we looked */
         return;
@@ -263,16 +263,16 @@ bool vr_domain_create(struct vr_domains *domains, const char *id,
 
     vr_mutex_lock(&domains->lock);
     bool exists = g_hash_table_contains(domains->vms, vm->id);
-    if (!exists) {
+    if (!exists)
         g_hash_table_insert(domains->vms, vm->id, vr_vm_ref(vm));
-        vr_record_write(domains, vm);
-    }
     vr_mutex_unlock(&domains->lock);
     if (exists) {
         vr_agent_error(error, vm_exists, "%s", vm->id);
         creation_free(creation);
         return false;
     }
+
+    vr_record_write(domains, vm);
 
     struct vr_rpc_vm_definition *result = VR_NEW(rpc_vm_definition);
     g_autofree char *clock = g_strdup_printf("%" G_GUINT64_FORMAT, vm->changed);

@@ -35,6 +35,7 @@ struct vr_domains *vr_domains_start(const struct vr_agent_config *config,
     domains->record_dir = g_build_filename(config->state, "vms", NULL);
     domains->payload_dir = g_build_filename(config->state, "payload", NULL);
     vr_mutex_init(&domains->lock);
+    vr_mutex_init(&domains->records);
     g_cond_init(&domains->changed);
     domains->vms =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)vr_vm_unref);
@@ -70,6 +71,7 @@ void vr_domains_stop(struct vr_domains *domains)
     g_hash_table_unref(domains->vms);
     vr_domain_capabilities_free(domains->capabilities);
     vr_mutex_done(&domains->lock);
+    vr_mutex_done(&domains->records);
     g_cond_clear(&domains->changed);
     g_free(domains->record_dir);
     g_free(domains->payload_dir);

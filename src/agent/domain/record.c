@@ -24,11 +24,9 @@ static void set_text(GKeyFile *file, const char *key, const char *value)
         g_key_file_set_string(file, RECORD_GROUP, key, value);
 }
 
-void vr_record_write(struct vr_domains *domains, struct vr_vm *vm)
+static char *text_of(const struct vr_vm *vm)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
-    g_autoptr(GError) failure = NULL;
-    g_autofree char *path = path_of(domains, vm->id);
     set_text(file, "name", vm->name);
     set_text(file, "state", vr_state_word(vm->state));
     g_key_file_set_uint64(file, RECORD_GROUP, "changed", vm->changed);
@@ -42,16 +40,36 @@ void vr_record_write(struct vr_domains *domains, struct vr_vm *vm)
         g_key_file_set_integer(file, RECORD_GROUP, "exit-reason", (int)vm->exit_reason);
         set_text(file, "exit-message", vm->exit_message);
     }
-    g_autofree char *text = g_key_file_to_data(file, NULL, NULL);
-    if (!g_file_set_contents(path, text, -1, &failure))
-        vr_log_error("Cannot write the record of VM %s: %s", vm->id, failure->message);
+    return g_key_file_to_data(file, NULL, NULL);
 }
 
-void vr_record_remove(struct vr_domains *domains, const char *id)
+void vr_record_write(struct vr_domains *domains, struct vr_vm *vm)
 {
-    g_autofree char *path = path_of(domains, id);
-    if (g_unlink(path) < 0 && errno != ENOENT)
-        vr_log_error("Cannot remove the record of VM %s: %s", id, g_strerror(errno));
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *path = path_of(domains, vm->id);
+    vr_mutex_lock(&domains->records);
+    /* The text is made here, so that who writes last writes the newest. */
+    vr_mutex_lock(&domains->lock);
+    bool known = g_hash_table_lookup(domains->vms, vm->id) == vm;
+    g_autofree char *text = known ? text_of(vm) : NULL;
+    vr_mutex_unlock(&domains->lock);
+    if (text && !g_file_set_contents(path, text, -1, &failure))
+        vr_log_error("Cannot write the record of VM %s: %s", vm->id, failure->message);
+    vr_mutex_unlock(&domains->records);
+}
+
+void vr_record_forget(struct vr_domains *domains, struct vr_vm *vm)
+{
+    g_autofree char *path = path_of(domains, vm->id);
+    vr_mutex_lock(&domains->records);
+    vr_mutex_lock(&domains->lock);
+    bool known = g_hash_table_lookup(domains->vms, vm->id) == vm;
+    if (known)
+        g_hash_table_remove(domains->vms, vm->id);
+    vr_mutex_unlock(&domains->lock);
+    if (known && g_unlink(path) < 0 && errno != ENOENT)
+        vr_log_error("Cannot remove the record of VM %s: %s", vm->id, g_strerror(errno));
+    vr_mutex_unlock(&domains->records);
 }
 
 static struct vr_vm *read_record(const char *path, const char *id)

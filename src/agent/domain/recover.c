@@ -79,9 +79,7 @@ static bool adopt(struct vr_domains *domains, virDomainPtr dom, GHashTable *seen
         vm->xml_record = g_strdup(xml);
         vr_mutex_unlock(&domains->lock);
         adopt_state(domains, vm, dom);
-        vr_mutex_lock(&domains->lock);
         vr_record_write(domains, vm);
-        vr_mutex_unlock(&domains->lock);
         if (asked)
             virDomainDestroy(dom); /* the agent was killed between asking and doing */
     }

@@ -51,13 +51,11 @@ bool vr_domain_destroy(struct vr_domains *domains, const char *id, struct vr_err
     vr_mutex_lock(&domains->lock);
     bool down = vm->state == VR_STATE_DOWN;
     bool creating = vm->creating;
-    if (!down) {
-        vm->destroy_asked = true;
-        vr_record_write(domains, vm);
-    }
+    vm->destroy_asked |= !down;
     vr_mutex_unlock(&domains->lock);
 
     if (!down) {
+        vr_record_write(domains, vm);
         /* A creator may be between two steps: it sees destroy_asked, or its domain is killed. */
         if (!kill_domain(domains, vm, error))
             return false;
@@ -70,11 +68,7 @@ bool vr_domain_destroy(struct vr_domains *domains, const char *id, struct vr_err
             vr_event_ended(domains, vm, VR_ENDING_DESTROYED);
         }
     }
-    vr_mutex_lock(&domains->lock);
-    if (g_hash_table_lookup(domains->vms, vm->id) == vm)
-        g_hash_table_remove(domains->vms, vm->id);
-    vr_record_remove(domains, vm->id);
-    vr_mutex_unlock(&domains->lock);
+    vr_record_forget(domains, vm);
     return true;
 }
 
@@ -154,7 +148,6 @@ bool vr_domain_shutdown(struct vr_domains *domains, const char *id,
         vr_vm_set_state(domains, vm, how->reboot ? VR_STATE_REBOOTING : VR_STATE_POWERING_DOWN);
         vm->guest_deadline = now + VR_GUEST_WAIT_MS * 1000;
         next_stage(domains, vm, now);
-        vr_record_write(domains, vm);
     }
     vr_mutex_unlock(&domains->lock);
     if (!runs) {
@@ -165,6 +158,7 @@ bool vr_domain_shutdown(struct vr_domains *domains, const char *id,
         vr_agent_error(error, no_guest_agent, "The machine has neither an agent nor ACPI.");
         return false;
     }
+    vr_record_write(domains, vm);
     vr_vm_announce(domains, vm);
     return true;
 }

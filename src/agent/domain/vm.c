@@ -148,12 +148,12 @@ void vr_vm_set_down(struct vr_domains *domains, struct vr_vm *vm, enum vr_exit_r
         g_clear_pointer(&vm->last, vr_sample_free);
         g_clear_pointer(&vm->before, vr_sample_free);
         g_clear_pointer(&vm->guest, vr_guest_free);
-        vr_record_write(domains, vm);
         vr_log_info("VM %s is down: %s", vm->id, vm->exit_message);
     }
     vr_mutex_unlock(&domains->lock);
     if (!first)
         return;
+    vr_record_write(domains, vm);
     vr_vm_release_images(domains, xml);
     vr_payload_remove(domains->payload_dir, vm->id);
     vr_vm_announce(domains, vm);
@@ -307,7 +307,7 @@ void vr_vm_refresh(struct vr_domains *domains, struct vr_vm *vm, virDomainPtr do
     vr_mutex_lock(&domains->lock);
     g_free(vm->xml_record);
     vm->xml_record = g_strdup(xml);
-    vr_record_write(domains, vm);
     vr_mutex_unlock(&domains->lock);
+    vr_record_write(domains, vm);
     free(xml);
 }

@@ -99,15 +99,16 @@ struct vr_domains {
     const struct vr_agent_config *config;
     const struct vr_domains_hooks *hooks;
     char *record_dir, *payload_dir;
+    struct vr_mutex records; /* the files in record_dir; taken before `lock` */
 
-    struct vr_mutex lock;
+    struct vr_mutex lock; /* the members from here on */
     GCond changed; /* with lock */
-    virConnectPtr conn VR_GUARDED_BY(lock);
-    bool lost VR_GUARDED_BY(lock); /* the connection closed */
-    bool stopping VR_GUARDED_BY(lock);
-    bool ready VR_GUARDED_BY(lock);
-    GHashTable *vms VR_GUARDED_BY(lock); /* id -> struct vr_vm *, owning */
-    struct vr_domain_capabilities *capabilities VR_GUARDED_BY(lock);
+    virConnectPtr conn;
+    bool lost; /* the connection closed */
+    bool stopping;
+    bool ready;
+    GHashTable *vms; /* id -> struct vr_vm *, owning */
+    struct vr_domain_capabilities *capabilities;
 
     GThread *events, *supervisor, *sampler;
     GThreadPool *creators, *askers, *chores;
@@ -147,8 +148,10 @@ void vr_vm_refresh(struct vr_domains *domains, struct vr_vm *vm, virDomainPtr do
 void vr_vm_release_images(struct vr_domains *domains, const char *xml);
 
 /* ---- records (record.c) */
-void vr_record_write(struct vr_domains *domains, struct vr_vm *vm) VR_REQUIRES(domains->lock);
-void vr_record_remove(struct vr_domains *domains, const char *id);
+/* Writes what is known of a machine that is in the table.  May wait for the disk. */
+void vr_record_write(struct vr_domains *domains, struct vr_vm *vm) VR_EXCLUDES(domains->lock);
+/* Takes the machine out of the table, and its record away. */
+void vr_record_forget(struct vr_domains *domains, struct vr_vm *vm) VR_EXCLUDES(domains->lock);
 /* Fills the table with every record; machines are Down or, by their record, were running. */
 void vr_record_load(struct vr_domains *domains) VR_EXCLUDES(domains->lock);
 

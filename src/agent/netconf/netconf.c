@@ -8,12 +8,12 @@
 struct vr_netconf {
     const struct vr_agent_config *config;
     char *saved_dir; /* what a boot restores */
-    struct vr_mutex lock;
+    struct vr_mutex lock; /* the members from here on */
     GCond confirmed_cond;
-    int64_t confirmed VR_GUARDED_BY(lock); /* monotonic us of the last sign of the Manager */
-    bool busy VR_GUARDED_BY(lock);
-    bool dirty VR_GUARDED_BY(lock);
-    GHashTable *networks VR_GUARDED_BY(lock); /* name -> struct vr_network, owning */
+    int64_t confirmed; /* monotonic us of the last sign of the Manager */
+    bool busy;
+    bool dirty;
+    GHashTable *networks; /* name -> struct vr_network, owning */
 };
 
 static GHashTable *table_new(void)

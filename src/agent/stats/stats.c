@@ -21,10 +21,10 @@ struct vr_stats {
     char *run_dir;
     int64_t started; /* epoch seconds */
     GThread *thread;
-    struct vr_mutex lock;
+    struct vr_mutex lock; /* the members from here on */
     GCond wake;
-    bool stopping VR_GUARDED_BY(lock);
-    struct reading last VR_GUARDED_BY(lock), before VR_GUARDED_BY(lock);
+    bool stopping;
+    struct reading last, before;
 };
 
 static void reading_clear(struct reading *reading)
