@@ -211,8 +211,7 @@ static char *serve(struct vr_storage *s, int64_t type, const struct vr_list *par
 {
     const struct vr_storage_driver *driver = vr_storage_driver_by_type((int)type);
     json_object *list = json_object_new_array();
-    VR_EACH(struct vr_rpc_connection_ref_parameters, p, params)
-    {
+    VR_EACH (struct vr_rpc_connection_ref_parameters, p, params) {
         vr_auto_error struct vr_error *error = NULL;
         const struct vr_connection v = {
             .connection = p->connection ? p->connection

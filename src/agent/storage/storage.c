@@ -10,7 +10,8 @@
 
 /* A hung storage holds the workers that wait for it until their deadline; others need some left. */
 #define VERBS_MAX 32
-#define TASKS_MAX 10 /* tasks and jobs that run at once; more wait in line */
+#define SOCKET_PATH_MAX 107 /* unix(7) */
+#define TASKS_MAX 10        /* tasks and jobs that run at once; more wait in line */
 
 static const struct {
     const struct vr_verb *verb;
@@ -211,6 +212,11 @@ struct vr_storage *vr_storage_new(const struct vr_storage_options *o, struct vr_
     s->o.run_root = keep(s, o->run_root, "/rhev/data-center");
     s->o.link_root = keep(s, o->link_root, "/run/vdsm/storage");
     s->o.nbd_root = keep(s, o->nbd_root, "/run/vdsm/nbd");
+    if (strlen(s->o.nbd_root) + strlen("/.sock") + 36 > SOCKET_PATH_MAX) {
+        g_autofree char *short_root =
+            g_strdup_printf("/run/vireo-nbd-%08x", g_str_hash(s->o.nbd_root));
+        s->o.nbd_root = keep(s, short_root, NULL);
+    }
     s->o.iod_program = keep(s, o->iod_program, "/usr/libexec/vireo/vireo-iod");
     s->o.ticket_socket = keep(s, o->ticket_socket, NULL);
     s->o.lease = o->lease ? o->lease : &vr_lease_single;
@@ -221,7 +227,6 @@ struct vr_storage *vr_storage_new(const struct vr_storage_options *o, struct vr_
     s->where = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     s->monitors = g_hash_table_new(g_str_hash, g_str_equal);
     s->works = g_hash_table_new(g_str_hash, g_str_equal);
-    s->servers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     s->verbs = g_thread_pool_new(run_call, NULL, VERBS_MAX, FALSE, NULL);
     s->tasks = g_thread_pool_new(vr_st_work_run, s, TASKS_MAX, FALSE, NULL);
     if (g_mkdir_with_parents(s->mnt, 0755) < 0 || g_mkdir_with_parents(s->o.link_root, 0755) < 0) {
@@ -229,6 +234,7 @@ struct vr_storage *vr_storage_new(const struct vr_storage_options *o, struct vr_
         vr_storage_free(s);
         return NULL;
     }
+    vr_storage_stop_servers(s);
     vr_st_adopt(s);
     vr_st_pool_restore(s);
     return s;
@@ -262,7 +268,6 @@ void vr_storage_free(struct vr_storage *s)
     g_hash_table_unref(s->where);
     g_hash_table_unref(s->monitors);
     g_hash_table_unref(s->works);
-    g_hash_table_unref(s->servers);
     vr_st_pool_free(s->pool);
     g_string_chunk_free(s->strings);
     g_free(s->mnt);

@@ -50,6 +50,10 @@ struct vr_storage *vr_storage_new(const struct vr_storage_options *options,
  * posted before it returns.  Takes NULL. */
 void vr_storage_free(struct vr_storage *storage);
 
+/* Stops the NBD servers of image transfers, which outlive the agent otherwise: for an agent that
+ * ends for good.  A new storage stops those that it finds, since their tickets are gone. */
+void vr_storage_stop_servers(struct vr_storage *storage);
+
 /* Whether the verb is one of storage. */
 bool vr_storage_handles(const struct vr_verb *verb);
 /* Starts a verb.  @params is of the verb's type; a reference is taken, so it must not change

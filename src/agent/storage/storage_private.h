@@ -85,7 +85,6 @@ struct vr_storage {
     GHashTable *where;       /* sd -> target: a guess that is verified by use */
     GHashTable *monitors;    /* sd -> struct vr_st_monitor */
     GHashTable *works;       /* id -> struct vr_st_work */
-    GHashTable *servers;     /* NBD: server id -> pid */
     struct vr_st_pool *pool; /* one, or NULL */
     GThreadPool *verbs, *tasks;
     GMutex pool_lock; /* serialises what changes the pool; taken before lock, held over requests */

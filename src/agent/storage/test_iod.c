@@ -33,13 +33,16 @@ struct site {
     struct vr_helper *helper;
 };
 
+/* Whom the storage belongs to; 0: whoever runs the test. */
+static const char *owner = "0";
+
 /* ---- calls ---- */
 
 /* @crash_at: the change before which the process is to end, or 0. */
 static struct vr_helper *start_iod(unsigned crash_at)
 {
     g_autofree char *number = g_strdup_printf("%u", crash_at);
-    const char *const argv[] = { "--crash-at", number, NULL };
+    const char *const argv[] = { "--crash-at", number, "--uid", owner, "--gid", owner, NULL };
     return vr_helper_new(&(struct vr_helper_options){ .program = g_getenv("VIREO_IOD"),
                                                       .argv = argv,
                                                       .name = "the test",
@@ -459,6 +462,41 @@ static void hostile_images_and_links_are_refused(struct site *site)
     fails(site, "domain_info", "", 752);
 }
 
+/* With an identity of its own, all is done by it: a root that the server does not trust is enough.
+ */
+static void files_belong_to_the_storages_user(struct site *site)
+{
+    static const char *const names[] = { "dom_md/metadata",
+                                         "dom_md/ids",
+                                         "images/" IMG,
+                                         "images/" IMG "/" V1,
+                                         "images/" IMG "/" V1 ".meta",
+                                         "images/" IMG "/" V1 ".lease" };
+    if (geteuid() != 0)
+        return;
+    disconnect_site(site);
+    vr_helper_free(site->helper);
+    owner = "36";
+    site->helper = start_iod(0);
+    int code;
+    g_autofree char *args = g_strdup_printf(
+        "\"driver\":\"%s\",\"mnt\":\"%s\",\"connection\":\"%s\",\"vfs_type\":\"none\"",
+        site->driver->name, site->mnt, site->device);
+    g_autofree char *refused = call(site, "connect", args, &code);
+    g_assert_cmpint(code, ==, 469);
+    g_assert_cmpint(chown(site->device, 36, 36), ==, 0);
+    g_assert_cmpint(chmod(site->top, 0755), ==, 0);
+    connect_site(site);
+    create_domain(site);
+    good(site, "volume_create", VOLUME(IMG, V1, "COW", "SPARSE", ""));
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        struct stat st = status_of(site, names[i]);
+        g_assert_cmpuint(st.st_uid, ==, 36);
+        g_assert_cmpuint(st.st_gid, ==, 36);
+    }
+    owner = "0";
+}
+
 typedef void behaviour(struct site *site);
 
 #define ROW(name)                                                                                  \
@@ -481,6 +519,7 @@ static const struct {
     ROW(templates_are_linked_not_copied),
     ROW(data_is_copied_with_its_generation),
     ROW(hostile_images_and_links_are_refused),
+    ROW(files_belong_to_the_storages_user),
 };
 
 /* ---- crashes ---- */

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/image/image.h"
 #include "agent/storage/format.h"
 #include "codec/codec.h"
 #include "net/loop.h"
@@ -184,10 +185,12 @@ static void start_agent(struct agent *a)
     a->loop = vr_loop_new("test");
     vr_loop_start_thread(a->loop, "test");
     g_autofree char *nbd = g_build_filename(a->top, "nbd", NULL);
+    g_autofree char *control = g_build_filename(a->top, "control", NULL);
     a->storage = vr_storage_new(&(struct vr_storage_options){ .loop = a->loop,
                                                               .run_root = a->run_root,
                                                               .link_root = a->link_root,
                                                               .nbd_root = nbd,
+                                                              .ticket_socket = control,
                                                               .iod_program = g_getenv("VIREO_IOD"),
                                                               .monitor_ms = 500,
                                                               .domain_changed = domain_changed,
@@ -283,7 +286,7 @@ static void create_domain(struct agent *a, const char *sd, const char *device)
     "\",\"masterVersion\":1,\"domainDict\":{\"" SD "\":\"active\"}}"
 #define SPM_START                                                                                  \
     "{" POOL ",\"prevID\":-1,\"prevLver\":\"-1\",\"enableScsiFencing\":\"false\",\"maxHostID\":"   \
-             "250}"
+    "250}"
 #define VOLUME(img, vol) POOL "," DOMAIN ",\"imageID\":\"" img "\",\"volumeID\":\"" vol "\""
 #define MAKE_VOLUME(img, vol, format, type)                                                        \
     "{" VOLUME(img, vol) ",\"size\":\"1048576\",\"volFormat\":" format ",\"preallocate\":" type    \
@@ -527,6 +530,46 @@ static void a_hung_domain_does_not_hang_the_agent(struct agent *a)
     leave_pool(a);
 }
 
+static void image_tickets_reach_the_daemon(struct agent *a)
+{
+    vr_auto_error struct vr_error *error = NULL;
+    g_autofree char *control = g_build_filename(a->top, "control", NULL);
+#define TICKET                                                                                     \
+    "{\"ticket\":{\"uuid\":\"" V1 "\",\"size\":4096,\"url\":\"file:///x\",\"ops\":[\"write\"],"    \
+    "\"timeout\":300,\"inactivity_timeout\":60,\"sparse\":true}}"
+    fails(a, "Host.add_image_ticket", TICKET, 483);
+    struct vr_image_daemon *daemon = vr_image_daemon_start(
+        &(struct vr_image_daemon_options){
+            .program = g_getenv("VIREO_IMAGED"), .address = "127.0.0.1", .control = control },
+        &error);
+    g_assert_nonnull(daemon);
+    does(a, "Host.add_image_ticket", TICKET);
+    says(a, "Host.get_image_ticket", "{\"uuid\":\"" V1 "\"}", "\"sparse\":true");
+    does(a, "Host.extend_image_ticket", "{\"uuid\":\"" V1 "\",\"timeout\":600}");
+    does(a, "Host.remove_image_ticket", "{\"uuid\":\"" V1 "\"}");
+    fails(a, "Host.get_image_ticket", "{\"uuid\":\"" V1 "\"}", 482);
+    fails(a, "Host.add_image_ticket",
+          "{\"ticket\":{\"uuid\":\"" V1 "\",\"size\":1,\"url\":\"odd\"}}", 482);
+    vr_image_daemon_stop(daemon);
+}
+
+/* A killed agent leaves its NBD servers behind; the next one ends them. */
+static void nbd_servers_do_not_outlive_the_next_agent(struct agent *a)
+{
+    make_pool(a);
+    succeeds(a, "Volume.create", MAKE_VOLUME(IMG, V1, "4", "2"));
+    g_autofree char *url = good(a, "NBD.start_server",
+                                "{\"server_id\":\"" IMG "\",\"config\":{\"sd_id\":\"" SD
+                                "\",\"img_id\":\"" IMG "\",\"vol_id\":\"" V1 "\"}}");
+    g_assert_true(g_str_has_prefix(url, "\"nbd:unix:/"));
+    g_autofree char *socket = g_strndup(url + strlen("\"nbd:unix:"), strlen(url) - 11);
+    g_assert_true(g_file_test(socket, G_FILE_TEST_EXISTS));
+    restart_agent(a);
+    g_assert_false(g_file_test(socket, G_FILE_TEST_EXISTS));
+    succeeds(a, "StoragePool.spmStart", SPM_START);
+    leave_pool(a);
+}
+
 static void bad_requests_get_their_codes(struct agent *a)
 {
     static const struct {
@@ -580,6 +623,8 @@ static const struct {
     ROW(a_domain_that_goes_away_is_noticed),
     ROW(a_hung_domain_does_not_hang_the_agent),
     ROW(bad_requests_get_their_codes),
+    ROW(image_tickets_reach_the_daemon),
+    ROW(nbd_servers_do_not_outlive_the_next_agent),
 };
 
 static void run(gconstpointer data)

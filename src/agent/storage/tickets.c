@@ -79,7 +79,7 @@ char *vr_st_host_remove_image_ticket(struct vr_storage *s, const void *params,
     return answer ? vr_st_true() : NULL;
 }
 
-/* ---- NBD servers: qemu-nbd, which outlives the agent as a transfer should ---- */
+/* ---- NBD servers: qemu-nbd, which goes on when the agent is killed in a transfer ---- */
 
 /* The process of a server that runs, or 0.  Its pid file may be stale and the number reused. */
 static pid_t server_pid(const char *pid_file, const char *socket)
@@ -186,13 +186,10 @@ char *vr_st_nbd_start_server(struct vr_storage *s, const void *params, struct vr
     return *error ? NULL : g_strdup_printf("\"nbd:unix:%s\"", socket);
 }
 
-char *vr_st_nbd_stop_server(struct vr_storage *s, const void *params, struct vr_error **error)
+static void stop_nbd(struct vr_storage *s, const char *id)
 {
-    const struct vr_rpc_nbd_stop_server_params *p = params;
-    if (!vr_st_uuid(p->server_id, "server_id", error))
-        return NULL;
-    g_autofree char *socket = g_strdup_printf("%s/%s.sock", s->o.nbd_root, p->server_id);
-    g_autofree char *pid_file = g_strdup_printf("%s/%s.pid", s->o.nbd_root, p->server_id);
+    g_autofree char *socket = g_strdup_printf("%s/%s.sock", s->o.nbd_root, id);
+    g_autofree char *pid_file = g_strdup_printf("%s/%s.pid", s->o.nbd_root, id);
     pid_t pid = server_pid(pid_file, socket);
     gint64 end = g_get_monotonic_time() + (gint64)NBD_START_MS * 1000;
     /* SIGTERM lets it write out what it holds; the volume may be read right after us. */
@@ -204,5 +201,23 @@ char *vr_st_nbd_stop_server(struct vr_storage *s, const void *params, struct vr_
         kill(pid, SIGKILL);
     (void)unlink(socket);
     (void)unlink(pid_file);
+}
+
+void vr_storage_stop_servers(struct vr_storage *s)
+{
+    g_autoptr(GDir) dir = g_dir_open(s->o.nbd_root, 0, NULL);
+    for (const char *name; dir && (name = g_dir_read_name(dir));) {
+        g_autofree char *id = g_str_has_suffix(name, ".pid") ? g_strndup(name, 36) : NULL;
+        if (id && vr_format_uuid_valid(id))
+            stop_nbd(s, id);
+    }
+}
+
+char *vr_st_nbd_stop_server(struct vr_storage *s, const void *params, struct vr_error **error)
+{
+    const struct vr_rpc_nbd_stop_server_params *p = params;
+    if (!vr_st_uuid(p->server_id, "server_id", error))
+        return NULL;
+    stop_nbd(s, p->server_id);
     return vr_st_true();
 }
