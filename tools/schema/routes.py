@@ -279,8 +279,9 @@ def header(schema):
                 handlers[method.function] = method.way
     out = [_HEAD, '#pragma once', '', '#include "model/route.h"', '', '/* The handlers. */']
     for function in sorted(handlers):
-        out.append('void %s(struct %s);' % (function, 'vr_reading *reading'
-                                            if handlers[function] == 'read' else 'vr_call *call'))
+        out.append('void %s(struct vr_reading *reading);' % function
+                   if handlers[function] == 'read' else
+                   'void %s(struct vr_call *call) VR_REQUIRES(vr_role_engine);' % function)
     return '\n'.join(out) + '\n'
 
 

@@ -2,7 +2,7 @@
 /* The users, groups, roles and permissions that every Manager has (facts/rest-api.md 8.5). */
 #include "manager/access/roles.h"
 
-static void add_domain(struct vr_txn *txn)
+static void add_domain(struct vr_txn *txn) VR_REQUIRES(vr_role_engine)
 {
     if (vr_txn_peek(txn, VR_KIND_DOMAIN, VR_ACCESS_DOMAIN))
         return;
@@ -12,7 +12,7 @@ static void add_domain(struct vr_txn *txn)
     vr_txn_add(txn, VR_KIND_DOMAIN, domain);
 }
 
-static void add_everyone(struct vr_txn *txn)
+static void add_everyone(struct vr_txn *txn) VR_REQUIRES(vr_role_engine)
 {
     if (vr_txn_peek(txn, VR_KIND_GROUP, VR_ACCESS_EVERYONE))
         return;
@@ -31,6 +31,7 @@ static void add_number(struct vr_role *role, unsigned number)
 }
 
 static void add_role(struct vr_txn *txn, const struct vr_access_role *shipped)
+    VR_REQUIRES(vr_role_engine)
 {
     if (vr_txn_peek(txn, VR_KIND_ROLE, shipped->id))
         return;
@@ -52,7 +53,7 @@ static void add_role(struct vr_txn *txn, const struct vr_access_role *shipped)
 }
 
 /* The administrator's id, of the user that is or becomes one. */
-static char *add_admin(struct vr_txn *txn)
+static char *add_admin(struct vr_txn *txn) VR_REQUIRES(vr_role_engine)
 {
     struct vr_engine *engine = vr_txn_engine(txn);
     vr_auto_objects struct vr_objects users = { 0 };
@@ -93,7 +94,7 @@ static bool has_super_user(struct vr_inventory *head, const char *user_id)
 }
 
 static void add_permission(struct vr_txn *txn, const char *role, const char *user,
-                           const char *group)
+                           const char *group) VR_REQUIRES(vr_role_engine)
 {
     struct vr_permission *permission = VR_NEW(permission);
     VR_SET_LINK(permission, role, role, role);
@@ -102,7 +103,7 @@ static void add_permission(struct vr_txn *txn, const char *role, const char *use
     vr_txn_add(txn, VR_KIND_PERMISSION, permission);
 }
 
-static void defaults(struct vr_txn *txn)
+static void defaults(struct vr_txn *txn) VR_REQUIRES(vr_role_engine)
 {
     struct vr_inventory *head = vr_engine_head(vr_txn_engine(txn));
     bool first = vr_inventory_count(head, VR_KIND_ROLE) == 0;

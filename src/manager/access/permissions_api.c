@@ -29,7 +29,7 @@ void vr_access_permissions_list(struct vr_reading *reading)
 
 /* Points the link of @permission to the object in the address, when it is one. */
 static bool set_object(struct vr_call *call, struct vr_permission *permission,
-                       struct vr_error **error)
+                       struct vr_error **error) VR_REQUIRES(vr_role_engine)
 {
     const struct vr_field *by = call->operation->by;
     if (!by)
@@ -58,7 +58,7 @@ static bool same_permission(const struct vr_permission *a, const struct vr_permi
 
 /* Every link as a stub of its id, which must lead somewhere. */
 static bool resolve_links(struct vr_call *call, struct vr_permission *permission,
-                          struct vr_error **error)
+                          struct vr_error **error) VR_REQUIRES(vr_role_engine)
 {
     const struct vr_type *type = &vr_type_permission;
     for (unsigned i = 0; i < type->field_count; i++) {

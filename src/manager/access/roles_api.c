@@ -83,7 +83,7 @@ static bool add_permit(struct vr_role *role, const struct vr_permit *permit,
 }
 
 static bool check_role_name(struct vr_call *call, const char *name, const char *own_id,
-                            struct vr_error **error)
+                            struct vr_error **error) VR_REQUIRES(vr_role_engine)
 {
     if (!vr_check_name("Role", name, VR_NAME_FREE, 126, error))
         return false;
@@ -101,7 +101,7 @@ static bool check_role_name(struct vr_call *call, const char *name, const char *
 }
 
 static void tell(struct vr_call *call, struct vr_txn *txn, enum vr_event_code code,
-                 const char *name)
+                 const char *name) VR_REQUIRES(vr_role_engine)
 {
     const struct vr_event_about about = { .user = vr_call_user(call),
                                           .correlation_id = call->correlation_id };
@@ -133,6 +133,7 @@ void vr_access_role_add(struct vr_call *call)
 
 /* The role behind the first id of the path, which may be changed; or NULL and @error. */
 static const struct vr_role *mutable_role(struct vr_call *call, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine)
 {
     const struct vr_role *role = VR_PEEK(vr_engine_head(call->engine), ROLE, role, call->ids[0]);
     if (!role)

@@ -33,6 +33,7 @@ void vr_access_user_add(struct vr_call *call)
 }
 
 static void remove_permissions(struct vr_call *call, struct vr_txn *txn, const char *link)
+    VR_REQUIRES(vr_role_engine)
 {
     vr_auto_objects struct vr_objects permissions = { 0 };
     vr_inventory_list_by(vr_engine_head(call->engine), VR_KIND_PERMISSION, link, vr_call_id(call),
@@ -148,7 +149,7 @@ void vr_access_domain_group_get(struct vr_reading *reading)
 }
 
 /* A user changes his own; others need to manage users. */
-static bool may_edit(struct vr_call *call, struct vr_error **error)
+static bool may_edit(struct vr_call *call, struct vr_error **error) VR_REQUIRES(vr_role_engine)
 {
     if (!vr_inventory_peek(vr_engine_head(call->engine), VR_KIND_USER, call->ids[0]))
         vr_error_set(error, &vr_fault_not_found, NULL);
@@ -194,7 +195,7 @@ void vr_access_ssh_key_update(struct vr_call *call)
     vr_call_commit(call, txn, VR_KIND_SSH_PUBLIC_KEY, vr_call_id(call));
 }
 
-static void remove_owned(struct vr_call *call, int kind)
+static void remove_owned(struct vr_call *call, int kind) VR_REQUIRES(vr_role_engine)
 {
     vr_auto_error struct vr_error *error = NULL;
     if (may_edit(call, &error))

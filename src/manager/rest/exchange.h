@@ -9,6 +9,7 @@
 struct vr_rest {
     struct vr_rest_options options;
     struct vr_server *server;
+    struct vr_cache *cache;
 };
 
 struct vr_exchange {
@@ -51,7 +52,24 @@ void vr_render_list(struct vr_exchange *x, const struct vr_type *type, void *con
 char *vr_render_href(struct vr_exchange *x, const void *object);
 void vr_render_root(struct vr_exchange *x, const void *api);
 
+/* --- cache.c: the text of objects as they were last rendered --- */
+
+/*
+ * An object of the inventory never changes, so its text does not either.  The cache holds
+ * references, which makes the object's address its name.
+ */
+struct vr_cache *vr_cache_new(size_t bytes);
+void vr_cache_free(struct vr_cache *cache); /* takes NULL */
+/* Appends the text and is true, or is false. */
+bool vr_cache_append(struct vr_cache *cache, const void *object, const char *prefix,
+                     enum vr_media media, GString *out);
+void vr_cache_put(struct vr_cache *cache, const void *object, const char *prefix,
+                  enum vr_media media, const char *text, size_t length);
+
 /* --- read.c --- */
+
+/* Whether what is shown of a kind is the inventory's own object. */
+bool vr_read_is_plain(int kind);
 
 void vr_read_serve(struct vr_exchange *x);
 /* The objects of a GET of a collection at @route below @ids, permitted to the caller, in default

@@ -64,6 +64,14 @@ void vr_reading_show(struct vr_reading *reading, const struct vr_type *type, con
     g_hash_table_add(x->shown, (void *)vr_type_field(type, collection));
 }
 
+bool vr_read_is_plain(int kind)
+{
+    for (const struct vr_view *view = vr_views; view->kind >= 0; view++)
+        if (view->kind == kind)
+            return false;
+    return true;
+}
+
 void *vr_read_decorate(struct vr_exchange *x, void *object)
 {
     int kind = ((const struct vr_object *)object)->type->kind;

@@ -167,17 +167,62 @@ static void render_init(struct render *render, struct vr_exchange *x)
     *render = (struct render){ .x = x, .route = x->route, .scratch = g_string_sized_new(256) };
 }
 
+/* Objects as they are in the inventory, without anything that this caller alone asked for. */
+static bool may_cache(const struct vr_exchange *x, const struct vr_type *type)
+{
+    return x->operation && x->operation->way == VR_WAY_GENERIC && type->kind >= 0 &&
+           !x->caller.filtered && !vr_request_param(x->request, "follow") &&
+           vr_read_is_plain(type->kind) &&
+           !(type->kind == VR_KIND_STORAGE_DOMAIN && x->segment_count > 2);
+}
+
+static void write_item(const struct render *render, const struct vr_codec_hooks *hooks,
+                       const void *object, GString *out, bool cached)
+{
+    const struct vr_exchange *x = render->x;
+    if (cached && vr_cache_append(x->rest->cache, object, x->prefix, x->media, out))
+        return;
+    size_t start = out->len;
+    if (x->media == VR_MEDIA_JSON)
+        vr_json_write(out, object, VR_JSON_API, hooks);
+    else
+        vr_xml_write(out, object, hooks);
+    if (cached)
+        vr_cache_put(x->rest->cache, object, x->prefix, x->media, out->str + start,
+                     out->len - start);
+}
+
+/* What the codec's collection writers do, an item at a time. */
+static void write_items(const struct render *render, const struct vr_codec_hooks *hooks,
+                        const struct vr_type *type, void *const *objects, unsigned count,
+                        GString *out)
+{
+    bool json = render->x->media == VR_MEDIA_JSON;
+    if (json)
+        g_string_append_printf(out, "{\"%s\":[", type->singular);
+    else
+        g_string_append_printf(out, "%s<%s>", vr_xml_prolog, type->plural);
+    for (unsigned i = 0; i < count; i++) {
+        if (json && i > 0)
+            g_string_append_c(out, ',');
+        write_item(render, hooks, objects[i], out, true);
+    }
+    if (json)
+        g_string_append(out, "]}");
+    else
+        g_string_append_printf(out, "</%s>", type->plural);
+}
+
 static void render_object(struct render *render, int status, const void *object)
 {
     struct vr_exchange *x = render->x;
     const struct vr_codec_hooks hooks = { href, links, skip, render };
     GString *out = g_string_sized_new(8192);
-    if (x->media == VR_MEDIA_JSON) {
-        vr_json_write(out, object, VR_JSON_API, &hooks);
-    } else {
+    bool cached = status == 200 && !render->root && x->operation->method == VR_METHOD_GET &&
+                  may_cache(x, ((const struct vr_object *)object)->type);
+    if (x->media != VR_MEDIA_JSON)
         g_string_append(out, vr_xml_prolog);
-        vr_xml_write(out, object, &hooks);
-    }
+    write_item(render, &hooks, object, out, cached);
     g_string_free(render->scratch, TRUE);
     vr_reply(x->request, status, vr_media_type(x->media), out);
 }
@@ -210,7 +255,9 @@ void vr_render_list(struct vr_exchange *x, const struct vr_type *type, void *con
     render.route = vr_route_child(x->route, "-", 1, &(bool){ false });
     const struct vr_codec_hooks hooks = { href, links, skip, &render };
     GString *out = g_string_sized_new(256 + (size_t)count * 4096);
-    if (x->media == VR_MEDIA_JSON) {
+    if (count > 0 && may_cache(x, type)) {
+        write_items(&render, &hooks, type, objects, count, out);
+    } else if (x->media == VR_MEDIA_JSON) {
         vr_json_write_collection(out, type, objects, count, &hooks);
     } else {
         g_string_append(out, vr_xml_prolog);

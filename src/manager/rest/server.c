@@ -200,7 +200,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
     return send_reply(request);
 }
 
-static void log_line(void *arg, const char *format, va_list args)
+static void VR_PRINTF(2, 0) log_line(void *arg, const char *format, va_list args)
 {
     g_autofree char *line = g_strdup_vprintf(format, args);
     vr_log_debug("%s", g_strchomp(line));
