@@ -70,6 +70,12 @@ struct sim_host *sim_host_find(struct sim *sim, const char *id)
     return NULL;
 }
 
+bool sim_guest_runs(const struct sim_host *host, const char *id)
+{
+    const struct sim_guest *guest = g_hash_table_lookup(host->guests, id);
+    return guest && (!guest->down_at || guest->down_at > host->sim->now);
+}
+
 static unsigned delay(struct sim *sim)
 {
     return sim_fault(sim, 2) ? 100 + sim_below(sim, 3000) : sim_below(sim, 6);

@@ -11,7 +11,7 @@ static void check_guests(struct sim *sim)
         g_hash_table_iter_init(&iter, sim->hosts[i].guests);
         while (g_hash_table_iter_next(&iter, &id, NULL)) {
             for (unsigned k = i + 1; k < SIM_HOSTS; k++) {
-                if (g_hash_table_contains(sim->hosts[k].guests, id))
+                if (sim_guest_runs(&sim->hosts[i], id) && sim_guest_runs(&sim->hosts[k], id))
                     sim_broken(sim, "machine %s runs on two hosts", (char *)id);
             }
         }

@@ -84,7 +84,9 @@ extern const struct sim_verb sim_verbs[]; /* verb NULL ends */
 struct sim_guest {
     char *id;
     int64_t since;
+    int64_t down_at; /* shuts down then; 0: runs on */
 };
+bool sim_guest_runs(const struct sim_host *host, const char *id);
 
 struct sim_host {
     struct sim *sim;
