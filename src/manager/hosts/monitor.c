@@ -215,6 +215,7 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
 {
     struct monitor *monitor = arg;
     vr_auto struct vr_rpc_host_get_hardware_info_params *none = NULL;
+    g_autofree char *detail = NULL; /* above the jumps, which would skip its being NULL */
     if (monitor->dead || !host_of(monitor))
         goto out;
     if (failed(monitor, code, message)) {
@@ -222,7 +223,6 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
         goto out;
     }
 
-    g_autofree char *detail = NULL;
     struct vr_txn *txn = vr_txn_new(engine);
     struct vr_host *host = VR_EDIT(txn, HOST, host, monitor->host_id);
     enum vr_unfit unfit = capabilities_apply(txn, host, result, &detail);

@@ -312,11 +312,14 @@ static void missing(struct vr_txn *txn, const char *host_id, const struct vr_lis
 
     vr_auto_objects struct vr_objects here = { 0 };
     vr_inventory_list_by(vr_engine_head(engine), VR_KIND_VM, "host", host_id, &here);
-    int64_t asked_wall = vr_engine_wall_ms(engine) - (vr_engine_monotonic_ms(engine) - asked);
+    int64_t now = vr_engine_wall_ms(engine);
+    int64_t asked_wall = now - (vr_engine_monotonic_ms(engine) - asked);
     VR_OBJECTS (struct vr_vm, known, &here) {
-        /* One that was assigned after the question was asked could not be in the answer. */
+        /* One that was assigned after the question was asked could not be in the answer.  A date
+         * that is yet to come was written before the clock was set back, so it is old. */
+        int64_t since = VR_GET(known, status_since, 0);
         if (g_hash_table_contains(seen, known->id) || !vm_is_running(vm_status(known)) ||
-            VR_GET(known, status_since, 0) >= asked_wall ||
+            (since >= asked_wall && since <= now) ||
             vm_status(known) == VR_VM_STATUS_WAIT_FOR_LAUNCH)
             continue;
         struct vr_vm *vm = VR_EDIT(txn, VM, vm, known->id);
