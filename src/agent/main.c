@@ -295,6 +295,8 @@ int main(int argc, char **argv)
         sd_notify(0, "READY=1");
         vr_loop_run(program.loop);
         sd_notify(0, "STOPPING=1");
+        /* Image transfers end with us; what serves their bytes would stay. */
+        vr_storage_stop_servers(program.agent.storage);
         /* Threads may be inside storage or libvirt for minutes, and nothing here is worth saving.
          */
         _exit(0);

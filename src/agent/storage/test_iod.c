@@ -67,7 +67,7 @@ static char *call(struct site *site, const char *op, const char *args, int *code
 static void good(struct site *site, const char *op, const char *args)
 {
     int code;
-    g_autofree char *result = call(site, op, args, &code);
+    g_free(call(site, op, args, &code));
     if (code)
         g_test_message("%s %s gave %d", op, args, code);
     g_assert_cmpint(code, ==, 0);
@@ -76,7 +76,7 @@ static void good(struct site *site, const char *op, const char *args)
 static void fails(struct site *site, const char *op, const char *args, int want)
 {
     int code;
-    g_autofree char *result = call(site, op, args, &code);
+    g_free(call(site, op, args, &code));
     g_test_message("%s %s gave %d", op, args, code);
     g_assert_cmpint(code, ==, want);
 }
@@ -482,7 +482,7 @@ static void files_belong_to_the_storages_user(struct site *site)
     g_autofree char *args = g_strdup_printf(
         "\"driver\":\"%s\",\"mnt\":\"%s\",\"connection\":\"%s\",\"vfs_type\":\"none\"",
         site->driver->name, site->mnt, site->device);
-    g_autofree char *refused = call(site, "connect", args, &code);
+    g_free(call(site, "connect", args, &code));
     g_assert_cmpint(code, ==, 469);
     g_assert_cmpint(chown(site->device, 36, 36), ==, 0);
     g_assert_cmpint(chmod(site->top, 0755), ==, 0);
@@ -622,7 +622,7 @@ static bool crash_once(const struct vr_storage_driver *driver, unsigned row, uns
             ? g_strdup_printf("\"driver\":\"%s\"%s", driver->name, strstr(format, "%s") + 3)
             : g_strdup(format);
     int code;
-    g_autofree char *first = call(&site, crashes[row].op, args, &code);
+    g_free(call(&site, crashes[row].op, args, &code));
     bool died = code == -1;
     if (!died)
         g_assert_cmpint(code, ==, 0);
@@ -664,7 +664,7 @@ static void run_heal(gconstpointer data)
         vr_helper_free(site.helper);
         site.helper = start_iod(n);
         int code;
-        g_autofree char *result = call(&site, crashes[row].op, crashes[row].args, &code);
+        g_free(call(&site, crashes[row].op, crashes[row].args, &code));
         vr_helper_free(site.helper);
         site.helper = start_iod(0);
         good(&site, "domain_heal", "");
