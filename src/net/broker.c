@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #define MIN_HEARTBEAT_MS 1000
-#define SUSPECT_MS 10
+#define SUSPECT_MS 100
 #define MAX_SUBSCRIPTIONS 128 /* of one connection */
 
 struct vr_broker {

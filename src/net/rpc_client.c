@@ -13,7 +13,7 @@
 #define HEARTBEAT_MS 15000
 #define CALL_MS 180000
 #define MAX_OUTSTANDING 10000
-#define SUSPECT_MS 10
+#define SUSPECT_MS 100
 
 struct vr_rpc_client {
     struct vr_loop *loop;

@@ -148,7 +148,7 @@ static void setup(struct test *t, const char *opening)
         .host = "127.0.0.1",
         .port = vr_listener_port(t->listener),
         .reply_to = "jms.topic.vdsm_responses",
-        .connect_ms = 100,
+        .connect_ms = 500,
         .heartbeat_ms = 40,
         .silence_ms = 60,
         .max_body = 1000,
