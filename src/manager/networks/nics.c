@@ -250,7 +250,6 @@ void vr_vm_nics_add(struct vr_call *call)
     }
     struct vr_txn *txn = vr_txn_new(call->engine);
     struct vr_nic *nic = vr_call_take_body(call);
-    vr_auto struct vr_nic *kept = vr_ref(nic);
     if (!add_nic(txn, vm, nic, &error)) {
         vr_txn_abandon(txn);
         vr_call_fail(call, &error);

@@ -105,7 +105,6 @@ void vr_vms_add(struct vr_call *call)
         VR_CLEAR(vm, id);
     if (vm->id && vr_txn_peek(txn, VR_KIND_VM, vm->id))
         vr_error_set(&error, &vr_fault_already_exists, "A VM with the id %s exists.", vm->id);
-    vr_auto struct vr_vm *checked = vr_ref(vm);
     if (error || !settle_links(call, vm, &error) || !vm_check(engine, vm, &error)) {
         vr_unref(vm);
         vr_txn_abandon(txn);
