@@ -162,15 +162,6 @@ static void create(struct vr_job_run *run)
     vr_job_call(run, context->host_id, &vr_verb_volume_create, params, 0, created);
 }
 
-static void publish(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
-static void publish(struct vr_job_run *run)
-{
-    struct vr_disk *disk = edit(run);
-    if (disk)
-        VR_SET(disk, status, VR_DISK_STATUS_OK);
-    vr_job_done(run);
-}
-
 static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
     VR_REQUIRES(vr_role_engine);
 static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
@@ -188,14 +179,13 @@ static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error
                                                      : NULL,
                                            .correlation_id = run->correlation_id },
                  "DiskAlias", disk->alias, NULL);
-    /* What may be left on storage is known by name and marked, so that it can be removed. */
-    if (failed)
-        VR_SET(edit(run), status, VR_DISK_STATUS_ILLEGAL);
+    /* In the last transaction, so that who sees it ok finds its locks free.  What a failure may have
+     * left on storage is known by name and marked, so that it can be removed. */
+    VR_SET(edit(run), status, failed ? VR_DISK_STATUS_ILLEGAL : VR_DISK_STATUS_OK);
 }
 
 static const struct vr_job_step add_steps[] = {
     { "create volume", create, NULL },
-    { "publish disk", publish, NULL },
 };
 const struct vr_job_type vr_job_add_disk = { .name = "AddDisk",
                                              .context = &vr_type_disk_job_context,
@@ -246,7 +236,6 @@ static void grown(struct vr_job_run *run)
                      &(struct vr_event_about){ .correlation_id = run->correlation_id },
                      "DiskAlias", disk->alias, NULL);
     }
-    vr_job_done(run);
 }
 
 static void extend_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
@@ -255,11 +244,12 @@ static void extend_ended(struct vr_job_run *run, bool failed, const struct vr_er
 {
     if (failed && peek(run))
         VR_SET(edit(run), status, VR_DISK_STATUS_OK); /* as it was */
+    else
+        grown(run);
 }
 
 static const struct vr_job_step extend_steps[] = {
     { "extend volume", extend, NULL },
-    { "publish size", grown, NULL },
 };
 const struct vr_job_type vr_job_extend_disk = { .name = "ExtendDisk",
                                                 .context = &vr_type_disk_job_context,

@@ -146,22 +146,6 @@ static void format(struct vr_job_run *run)
     vr_job_call(run, context->host_id, &vr_verb_storage_domain_format, params, 0, formatted);
 }
 
-static void publish(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
-static void publish(struct vr_job_run *run)
-{
-    struct vr_storage_domain *domain = storage_job_edit(run);
-    VR_SET(domain, status, VR_STORAGE_DOMAIN_STATUS_UNATTACHED);
-    struct vr_disk_profile *profile = VR_NEW(disk_profile);
-    VR_SET_STRING(profile, name, domain->name);
-    VR_SET_LINK(profile, storage_domain, storage_domain, domain->id);
-    vr_txn_add(run->txn, VR_KIND_DISK_PROFILE, profile);
-    vr_event_add(run->txn, VR_EVENT_USER_ADD_STORAGE_DOMAIN,
-                 &(struct vr_event_about){ .storage_domain = domain,
-                                           .correlation_id = run->correlation_id },
-                 NULL);
-    vr_job_done(run);
-}
-
 /* What belongs to a domain alone, and the domain. */
 static void forget(struct vr_txn *txn, const char *domain_id) VR_REQUIRES(vr_role_engine);
 static void forget(struct vr_txn *txn, const char *domain_id)
@@ -184,13 +168,31 @@ static void forget(struct vr_txn *txn, const char *domain_id)
         vr_txn_remove(txn, VR_KIND_STORAGE_DOMAIN, domain_id);
 }
 
+/* Inside the job's last transaction: who sees the status finds the locks free. */
+static void publish(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+static void publish(struct vr_job_run *run)
+{
+    struct vr_storage_domain *domain = storage_job_edit(run);
+    VR_SET(domain, status, VR_STORAGE_DOMAIN_STATUS_UNATTACHED);
+    struct vr_disk_profile *profile = VR_NEW(disk_profile);
+    VR_SET_STRING(profile, name, domain->name);
+    VR_SET_LINK(profile, storage_domain, storage_domain, domain->id);
+    vr_txn_add(run->txn, VR_KIND_DISK_PROFILE, profile);
+    vr_event_add(run->txn, VR_EVENT_USER_ADD_STORAGE_DOMAIN,
+                 &(struct vr_event_about){ .storage_domain = domain,
+                                           .correlation_id = run->correlation_id },
+                 NULL);
+}
+
 static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
     VR_REQUIRES(vr_role_engine);
 static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
 {
     const struct vr_storage_job_context *context = run->context;
-    if (!failed)
+    if (!failed) {
+        publish(run);
         return;
+    }
     vr_event_add(run->txn, VR_EVENT_USER_ADD_STORAGE_DOMAIN_FAILED,
                  &(struct vr_event_about){ .storage_domain = storage_job_peek(run),
                                            .correlation_id = run->correlation_id },
@@ -201,7 +203,6 @@ static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error
 static const struct vr_job_step add_steps[] = {
     { "connect", storage_connect_server, disconnect_server },
     { "create", create, format },
-    { "publish", publish, NULL },
 };
 const struct vr_job_type vr_job_add_storage_domain = { .name = "AddStorageDomain",
                                                        .context = &vr_type_storage_job_context,

@@ -193,7 +193,6 @@ static void make_active(struct vr_job_run *run)
                                            .correlation_id = run->correlation_id },
                  NULL);
     tell_others(run->engine, context->data_center_id, context->host_id);
-    vr_job_done(run);
 }
 
 static void attach_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
@@ -202,8 +201,12 @@ static void attach_ended(struct vr_job_run *run, bool failed, const struct vr_er
 {
     const struct vr_storage_job_context *context = run->context;
     struct vr_storage_domain *domain = storage_job_peek(run) ? storage_job_edit(run) : NULL;
-    if (!failed || !domain)
+    if (!domain)
         return;
+    if (!failed) {
+        make_active(run);
+        return;
+    }
     const struct vr_data_center *dc =
         vr_txn_peek(run->txn, VR_KIND_DATA_CENTER, context->data_center_id);
     if (dc && VR_GET(dc, pool_created, false) &&
@@ -221,7 +224,6 @@ static const struct vr_job_step attach_steps[] = {
     { "connect", storage_connect_server, NULL }, { "create pool", create_pool, NULL },
     { "connect pool", connect_pool, NULL }, { "start SPM", start_spm, NULL },
     { "attach", attach, NULL },          { "activate", activate, NULL },
-    { "publish", make_active, NULL },
 };
 const struct vr_job_type vr_job_attach_storage_domain = { .name = "AttachStorageDomain",
                                                           .context = &vr_type_storage_job_context,
@@ -233,8 +235,12 @@ static void activate_ended(struct vr_job_run *run, bool failed, const struct vr_
     VR_REQUIRES(vr_role_engine);
 static void activate_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
 {
-    if (failed && storage_job_peek(run))
+    if (!storage_job_peek(run))
+        return;
+    if (failed)
         VR_SET(storage_job_edit(run), pool_status, VR_STORAGE_DOMAIN_STATUS_INACTIVE);
+    else
+        make_active(run);
 }
 
 static const struct vr_job_step activate_steps[] = {
@@ -242,7 +248,6 @@ static const struct vr_job_step activate_steps[] = {
     { "connect pool", connect_pool, NULL },
     { "start SPM", start_spm, NULL },
     { "activate", activate, NULL },
-    { "publish", make_active, NULL },
 };
 const struct vr_job_type vr_job_activate_storage_domain = {
     .name = "ActivateStorageDomain",
@@ -312,20 +317,22 @@ static void in_maintenance(struct vr_job_run *run)
                  &(struct vr_event_about){ .storage_domain = domain,
                                            .correlation_id = run->correlation_id },
                  NULL);
-    vr_job_done(run);
 }
 
 static void deactivate_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
     VR_REQUIRES(vr_role_engine);
 static void deactivate_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
 {
-    if (failed && storage_job_peek(run))
+    if (!storage_job_peek(run))
+        return;
+    if (failed)
         VR_SET(storage_job_edit(run), pool_status, VR_STORAGE_DOMAIN_STATUS_ACTIVE);
+    else
+        in_maintenance(run);
 }
 
 static const struct vr_job_step deactivate_steps[] = {
     { "deactivate", deactivate, NULL },
-    { "publish", in_maintenance, NULL },
 };
 const struct vr_job_type vr_job_deactivate_storage_domain = {
     .name = "DeactivateStorageDomain",
@@ -394,21 +401,23 @@ static void unattached(struct vr_job_run *run)
                  &(struct vr_event_about){ .storage_domain = domain,
                                            .correlation_id = run->correlation_id },
                  NULL);
-    vr_job_done(run);
 }
 
 static void detach_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
     VR_REQUIRES(vr_role_engine);
 static void detach_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
 {
-    if (failed && storage_job_peek(run))
+    if (!storage_job_peek(run))
+        return;
+    if (failed)
         VR_SET(storage_job_edit(run), pool_status, VR_STORAGE_DOMAIN_STATUS_MAINTENANCE);
+    else
+        unattached(run);
 }
 
 static const struct vr_job_step detach_steps[] = {
     { "connect", storage_connect_server, NULL }, { "connect pool", connect_pool, NULL },
     { "start SPM", start_spm, NULL },    { "detach", detach, NULL },
-    { "publish", unattached, NULL },
 };
 const struct vr_job_type vr_job_detach_storage_domain = { .name = "DetachStorageDomain",
                                                           .context = &vr_type_storage_job_context,
