@@ -214,7 +214,6 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
                                 const char *message, void *arg)
 {
     struct monitor *monitor = arg;
-    g_autofree char *detail = NULL;
     vr_auto struct vr_rpc_host_get_hardware_info_params *none = NULL;
     g_autofree char *detail = NULL; /* above the jumps, which would skip its being NULL */
     if (monitor->dead || !host_of(monitor))
