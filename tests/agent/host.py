@@ -43,6 +43,7 @@ for pair in /etc/libvirt:etc /var/lib/libvirt:lib /var/cache/libvirt:cache /var/
     mkdir -p "${pair%%:*}"
     mount --bind "$1/${pair#*:}" "${pair%%:*}"
 done
+mount -t sysfs sysfs /sys  # whose class/net is that of our network namespace
 ip link set lo up
 echo ready
 sleep infinity &
