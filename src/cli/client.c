@@ -303,7 +303,8 @@ static bool open_with(struct vr_client *client, const struct vr_cli *cli,
         return log_in_for_once(client, user ? user : config->user, password_file, error);
     if (!config->token || (user && g_strcmp0(user, config->user) != 0)) {
         vr_error_set(error, &vr_cli_login,
-                     "Run 'vireo login %s' first, or give --user and --password-file.", client->url);
+                     "Run 'vireo login %s' first, or give --user and --password-file.",
+                     client->url);
         return false;
     }
     client->token = g_strdup(config->token);
@@ -327,6 +328,7 @@ void vr_client_close(struct vr_client *client)
     if (!client)
         return;
     vr_auto_error struct vr_error *ignored = NULL;
+    vr_cli_clear_interrupt(); /* a stopped command leaves no session behind */
     if (client->temporary && client->token)
         vr_client_end_token(client->http, client->url, client->token, &ignored);
     vr_http_free(client->http);

@@ -121,8 +121,8 @@ void vr_cli_print_help(const struct vr_cli_command *command)
     }
     printf("\nOptions of every command:\n");
     print_options(NULL, true);
-    printf("\nObjects are given by name or id.  Exit codes: 0 done, 1 failed, 2 usage, 3 not found,\n"
-           "4 log in first, 5 no connection or no trust, 6 conflict.  More: man vireo\n");
+    printf("\nObjects are given by name or id.  Exit codes: 0 done, 1 failed, 2 usage, 3 not\n"
+           "found, 4 log in first, 5 no connection or no trust, 6 conflict.  More: man vireo\n");
 }
 
 /* What the test compares with the completion and the manual: kind, name, arguments, options. */
@@ -255,7 +255,9 @@ static bool check_line(struct vr_cli *cli, struct vr_error **error)
         vr_error_set(error, &vr_cli_usage, "--output is one of table, json, yaml, name.");
         return false;
     }
-    return true;
+    uint64_t number;
+    return vr_cli_number(cli, VR_CLI_MAX, 1, G_MAXINT32, 1, &number, error) &&
+           vr_cli_number(cli, VR_CLI_TIMEOUT, 1, 86400, 1, &number, error);
 }
 
 bool vr_cli_parse(struct vr_cli *cli, int argc, char **argv, struct vr_error **error)
@@ -281,7 +283,8 @@ bool vr_cli_parse(struct vr_cli *cli, int argc, char **argv, struct vr_error **e
     if (!cli->command && cli->values[VR_CLI_HELP])
         return true;
     if (!cli->command) {
-        vr_error_set(error, &vr_cli_usage, "There is no command '%.40s%s%.40s'; 'vireo help' lists them.",
+        vr_error_set(error, &vr_cli_usage,
+                     "There is no command '%.40s%s%.40s'; 'vireo help' lists them.",
                      (char *)cli->args->pdata[0], cli->args->len > 1 ? " " : "",
                      cli->args->len > 1 ? (char *)cli->args->pdata[1] : "");
         return false;

@@ -199,12 +199,21 @@ static bool known_path(const char *path)
     return !path || g_strv_contains(known, path);
 }
 
+/* A name or an address; what else a URI may hold there, no Manager has. */
+static bool is_host(const char *host)
+{
+    for (const char *c = host; *c; c++)
+        if (!g_ascii_isalnum(*c) && !strchr(".-_:", *c))
+            return false;
+    return host[0] != '\0';
+}
+
 char *vr_http_origin(const char *text, struct vr_error **error)
 {
-    g_autofree char *full = strstr(text, "://") ? g_strdup(text) : g_strconcat("https://", text, NULL);
+    g_autofree char *full = g_strconcat(strstr(text, "://") ? "" : "https://", text, NULL);
     g_autoptr(GUri) uri = g_uri_parse(full, G_URI_FLAGS_NONE, NULL);
     const char *host = uri ? g_uri_get_host(uri) : NULL;
-    if (!host || !host[0] || g_uri_get_query(uri) || g_uri_get_fragment(uri) ||
+    if (!host || !is_host(host) || g_uri_get_query(uri) || g_uri_get_fragment(uri) ||
         !known_path(g_uri_get_path(uri))) {
         vr_error_set(error, &vr_cli_usage, "'%.200s' is no address; write it as in "
                      "https://manager.example.com.", text);

@@ -78,7 +78,7 @@ static bool read_qcow2(struct image *image, const unsigned char *head, struct vr
     image->virtual_size = big_endian(head + 24, 8);
     if (big_endian(head + 8, 8)) {
         vr_error_set(error, &vr_cli_usage,
-                     "The image needs a backing file; make it whole with 'qemu-img convert' first.");
+                     "The image needs a backing file; make it whole with 'qemu-img convert'.");
         return false;
     }
     return true;

@@ -168,6 +168,26 @@ static json_object *pick_cluster(struct vr_client *client, const char *name,
     return NULL;
 }
 
+/* What the template guarantees or allows must not contradict the size that was asked for. */
+static void add_memory(json_object *body, json_object *base, uint64_t bytes)
+{
+    static const char *const limits[] = { "guaranteed", "max" };
+    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
+    json_object *policy = NULL;
+    add_text(body, "memory", text);
+    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++) {
+        g_autofree char *path = g_strconcat("memory_policy.", limits[i], NULL);
+        const char *own = vr_cli_text(base, path);
+        uint64_t limit = own ? g_ascii_strtoull(own, NULL, 10) : bytes;
+        if (i == 0 ? limit <= bytes : limit >= bytes)
+            continue;
+        policy = policy ? policy : json_object_new_object();
+        add_text(policy, limits[i], text);
+    }
+    if (policy)
+        json_object_object_add(body, "memory_policy", policy);
+}
+
 static json_object *vm_body(const struct vr_cli *cli, struct vr_client *client,
                             struct vr_error **error)
 {
@@ -190,10 +210,8 @@ static json_object *vm_body(const struct vr_cli *cli, struct vr_client *client,
         add_text(body, "description", description);
     add_reference(body, "cluster", cluster);
     add_reference(body, "template", base);
-    if (memory) {
-        g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
-        add_text(body, "memory", text);
-    }
+    if (memory)
+        add_memory(body, base, bytes);
     if (cpus) {
         g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, cpus);
         json_object *cpu = json_object_new_object(), *topology = json_object_new_object();
