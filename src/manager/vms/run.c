@@ -16,6 +16,8 @@
 /* MaxRerunVmOnVdsCount. */
 #define MAX_HOSTS 3
 #define POLL_MS 500
+/* A host that lost power after it took the machine says nothing of it: so it is asked again. */
+#define AGAIN_MS 15000
 
 static struct vr_vm *parse_vm(const char *json)
 {
@@ -203,6 +205,7 @@ static void create(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 
 static void await(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 
+static void ask_again(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void created(struct vr_job_run *run, const void *result, int code, const char *message)
     VR_REQUIRES(vr_role_engine);
 static void created(struct vr_job_run *run, const void *result, int code, const char *message)
@@ -212,6 +215,7 @@ static void created(struct vr_job_run *run, const void *result, int code, const 
     (void)result;
     /* 4: it exists; an earlier attempt's answer was lost. */
     if (code == 0 || code == 4) {
+        vr_job_after(run, AGAIN_MS, ask_again);
         await(run);
         return;
     }
@@ -231,9 +235,11 @@ static void created(struct vr_job_run *run, const void *result, int code, const 
     try_elsewhere(run, &error);
 }
 
+static void ask_host_to_create(struct vr_job_run *run, const struct vr_vm *vm, vr_job_answer *done)
+    VR_REQUIRES(vr_role_engine);
+
 static void create(struct vr_job_run *run)
 {
-    vr_auto_error struct vr_error *error = NULL;
     struct vr_run_vm_context *context = run->context;
     const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
     if (!vm || g_strcmp0(VR_LINK_ID(vm, host), context->host_id) != 0 ||
@@ -241,6 +247,37 @@ static void create(struct vr_job_run *run)
         await(run); /* it was heard of meanwhile: look at what became of it */
         return;
     }
+    ask_host_to_create(run, vm, created);
+}
+
+/* The host has it already (4), or had lost it and takes it now (0); a refusal is looked at by the
+ * next attempt, and silence by the monitor. */
+static void asked_again(struct vr_job_run *run, const void *result, int code, const char *message)
+    VR_REQUIRES(vr_role_engine);
+static void asked_again(struct vr_job_run *run, const void *result, int code, const char *message)
+{
+    vr_auto_error struct vr_error *error = NULL;
+    if (code == 0 || code == 4 || code == VR_RPC_NETWORK_ERROR || code == VR_RPC_RECOVERING) {
+        vr_job_after(run, AGAIN_MS, ask_again);
+        return;
+    }
+    vr_job_host_error(&error, "VM.create", code, message);
+    try_elsewhere(run, &error);
+}
+
+static void ask_again(struct vr_job_run *run)
+{
+    const struct vr_run_vm_context *context = run->context;
+    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
+    if (vm && g_strcmp0(VR_LINK_ID(vm, host), context->host_id) == 0 &&
+        vm_status(vm) == VR_VM_STATUS_WAIT_FOR_LAUNCH)
+        ask_host_to_create(run, vm, asked_again);
+}
+
+static void ask_host_to_create(struct vr_job_run *run, const struct vr_vm *vm, vr_job_answer *done)
+{
+    vr_auto_error struct vr_error *error = NULL;
+    const struct vr_run_vm_context *context = run->context;
     g_autofree char *xml = vm_domain_xml(run->engine, vm, &error);
     if (!xml) {
         not_started(run, &error);
@@ -251,7 +288,7 @@ static void create(struct vr_job_run *run)
     struct vr_rpc_vm_parameters *inner = VR_SUB(params, vm_params, rpc_vm_parameters);
     VR_SET_STRING(inner, vm_id, vm->id);
     VR_SET_STRING(inner, xml, xml);
-    vr_job_call(run, context->host_id, &vr_verb_vm_create, params, 0, created);
+    vr_job_call(run, context->host_id, &vr_verb_vm_create, params, 0, done);
 }
 
 /* Nothing runs and nothing can: the machine is down again, and the job ends. */
@@ -296,6 +333,52 @@ static void try_elsewhere(struct vr_job_run *run, struct vr_error **error)
     vr_job_record(run, create);
 }
 
+/* --- down before it was up --- */
+
+/* The host has no part of it any more, so it may be started elsewhere. */
+static void down_for_good(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+static void down_for_good(struct vr_job_run *run)
+{
+    vr_auto_error struct vr_error *error = NULL;
+    const struct vr_run_vm_context *context = run->context;
+    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
+    vr_error_set(&error, &vr_fault_vm_create_failed, "%s",
+                 vm && vm->exit_message && vm->exit_message[0] ? vm->exit_message
+                                                               : "The host gave no reason.");
+    if (vm && VR_GET(vm, exit_code, 0) != 0)
+        try_elsewhere(run, &error);
+    else
+        vr_job_fail(run, &error);
+}
+
+/*
+ * It was stopped, or died, while this job was asking for it.  A request to
+ * create it may still be on its way to the host, behind the one that stopped
+ * it; the machine stays locked until the host has none.
+ */
+static void clear_host(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+static void host_cleared(struct vr_job_run *run, const void *result, int code, const char *message)
+    VR_REQUIRES(vr_role_engine);
+static void host_cleared(struct vr_job_run *run, const void *result, int code, const char *message)
+{
+    if (code == 0 || code == 1) /* 1: it has no such machine */
+        down_for_good(run);
+    else
+        vr_job_after(run, 3000, clear_host);
+}
+
+static void clear_host(struct vr_job_run *run)
+{
+    const struct vr_run_vm_context *context = run->context;
+    if (!vr_inventory_peek(vr_engine_head(run->engine), VR_KIND_HOST, context->host_id)) {
+        down_for_good(run); /* the host was removed meanwhile */
+        return;
+    }
+    vr_auto struct vr_rpc_vm_destroy_params *params = VR_NEW(rpc_vm_destroy_params);
+    VR_SET_STRING(params, vm_id, context->vm_id);
+    vr_job_call(run, context->host_id, &vr_verb_vm_destroy, params, 0, host_cleared);
+}
+
 static void await(struct vr_job_run *run)
 {
     vr_auto_error struct vr_error *error = NULL;
@@ -311,13 +394,7 @@ static void await(struct vr_job_run *run)
         vr_job_after(run, POLL_MS, await);
         return;
     case VR_VM_STATUS_DOWN:
-        vr_error_set(&error, &vr_fault_vm_create_failed, "%s",
-                     vm->exit_message && vm->exit_message[0] ? vm->exit_message
-                                                             : "The host gave no reason.");
-        if (VR_GET(vm, exit_code, 0) != 0)
-            try_elsewhere(run, &error);
-        else
-            vr_job_fail(run, &error);
+        clear_host(run);
         return;
     case VR_VM_STATUS_UNKNOWN:
         vr_error_set(&error, &vr_fault_host_unreachable,
