@@ -38,6 +38,8 @@ struct vr_codec_hooks {
     /* Whether to leave out a field of this object. */
     bool (*skip)(const void *object, const struct vr_field *field, void *arg);
     void *arg;
+    /* Ask for the links of objects inside others as well, not of top objects alone. */
+    bool nested_links;
 };
 
 /* JSON: one object; {"vm":[...]} for a collection of @type (facts/rest-api.md 2.6). */

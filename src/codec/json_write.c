@@ -277,7 +277,7 @@ static void write_api_object(const struct writer *w, const void *object, const v
             continue;
         write_member(w, object, field, &first);
     }
-    if (top && w->hooks->links)
+    if ((top || w->hooks->nested_links) && w->hooks->links)
         write_links(w, object, &first);
     vr_emit_char(w->out, '}');
 }

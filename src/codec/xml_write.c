@@ -295,7 +295,7 @@ static void write_object(const struct writer *w, const char *tag, const void *ob
     write_attributes(w, object, parent);
     vr_emit_char(w->out, '>');
     size_t start = w->out->len;
-    if (top && w->hooks->links)
+    if ((top || w->hooks->nested_links) && w->hooks->links)
         write_actions(w, object);
     write_members(w, object);
     finish_element(w->out, tag, start);

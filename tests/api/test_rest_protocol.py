@@ -499,3 +499,22 @@ def test_terminating_ends_at_once(manager):
     assert manager.process.wait(60) == 0
     manager.start()
     assert manager.get("roles?max=1").status == 200
+
+
+def test_the_interface_describes_itself(manager):
+    answer = manager.ask("GET", "/ovirt-engine/apidoc/openapi.json", auth=False).json()
+    assert answer["openapi"].startswith("3.") and len(answer["paths"]) > 300
+
+
+def test_options_are_read_by_name(manager):
+    option = manager.get_json("options/UserSessionTimeOutInterval?version=general")
+    assert option["values"]["system_option_value"][0]["value"] == "30"
+    assert manager.get("options/NoSuchOption").status == 404
+
+
+def test_what_was_followed_has_links_of_its_own(manager):
+    permission = manager.get("permissions?follow=role").xml()[0]
+    assert permission.find("role/link[@rel='permits']") is not None
+    assert manager.get("permissions").xml()[0].find("role/link") is None
+    item = manager.get_json("permissions?follow=role")["permission"][0]
+    assert item["role"]["link"][0]["rel"] == "permits"

@@ -16,6 +16,7 @@
 
 #include "manager/access/access.h"
 #include "manager/engine/real.h"
+#include "manager/main/openapi.h"
 #include "manager/main/settings.h"
 #include "manager/rest/rest.h"
 #include "manager/session/journal.h"
@@ -194,6 +195,7 @@ static bool start_rest(struct manager *manager, struct vr_error **error)
         .certificate = settings->https_certificate,
         .instance_id = vr_store_instance_id(vr_real_store(manager->real)),
         .version = API_VERSION,
+        .openapi = vr_openapi,
         .post = post_call,
         .post_arg = manager,
         .database_up = database_up,

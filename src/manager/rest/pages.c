@@ -117,6 +117,14 @@ static void serve_apidoc(struct vr_rest *rest, struct vr_request *request)
     vr_reply(request, 200, HTML, out);
 }
 
+static void serve_openapi(struct vr_rest *rest, struct vr_request *request)
+{
+    if (rest->options.openapi)
+        vr_reply_text(request, 200, vr_media_type(VR_MEDIA_JSON), rest->options.openapi);
+    else
+        vr_fault_reply_missing(request);
+}
+
 static const struct {
     const char *path;
     void (*serve)(struct vr_rest *rest, struct vr_request *request);
@@ -124,6 +132,7 @@ static const struct {
     { "ca.crt", serve_ca },
     { "ovirt-engine", serve_welcome },
     { "ovirt-engine/apidoc", serve_apidoc },
+    { "ovirt-engine/apidoc/openapi.json", serve_openapi },
     { "ovirt-engine/services/health", serve_health },
     { "ovirt-engine/services/pki-resource", serve_pki },
 };

@@ -120,6 +120,18 @@ static void emit_root(const struct render *render,
     }
 }
 
+/* A reference that was not followed: nothing but an id. */
+static bool is_stub(const void *object)
+{
+    const struct vr_type *type = ((const struct vr_object *)object)->type;
+    if (type->kind < 0)
+        return false;
+    for (unsigned i = 0; i < type->field_count; i++)
+        if ((int)i != type->id_field && vr_has(object, &type->fields[i]))
+            return false;
+    return true;
+}
+
 static void links(const void *object,
                   void (*emit)(bool action, const char *rel, const char *href, void *emit_arg),
                   void *emit_arg, void *arg)
@@ -131,6 +143,8 @@ static void links(const void *object,
     }
     GString *address = render->scratch;
     const struct vr_route *route = NULL;
+    if (is_stub(object))
+        return;
     g_string_truncate(address, 0);
     if (!append_href(render, address, object, NULL, &route) || !route)
         return;
@@ -160,6 +174,18 @@ static bool skip(const void *object, const struct vr_field *field, void *arg)
     const struct vr_type *type = ((const struct vr_object *)object)->type;
     return type->kind == VR_KIND_VM &&
            (strcmp(field->name, "host") == 0 || strcmp(field->name, "placement_policy") == 0);
+}
+
+/* Clients go on from what they had followed, so that has its links too. */
+static struct vr_codec_hooks hooks_of(struct render *render)
+{
+    return (struct vr_codec_hooks){
+        .href = href,
+        .links = links,
+        .skip = skip,
+        .arg = render,
+        .nested_links = vr_request_param(render->x->request, "follow") != NULL,
+    };
 }
 
 static void render_init(struct render *render, struct vr_exchange *x)
@@ -216,7 +242,7 @@ static void write_items(const struct render *render, const struct vr_codec_hooks
 static void render_object(struct render *render, int status, const void *object)
 {
     struct vr_exchange *x = render->x;
-    const struct vr_codec_hooks hooks = { href, links, skip, render };
+    const struct vr_codec_hooks hooks = hooks_of(render);
     GString *out = g_string_sized_new(8192);
     bool cached = status == 200 && !render->root && x->operation->method == VR_METHOD_GET &&
                   may_cache(x, ((const struct vr_object *)object)->type);
@@ -253,7 +279,7 @@ void vr_render_list(struct vr_exchange *x, const struct vr_type *type, void *con
     render_init(&render, x);
     render.below = true;
     render.route = vr_route_child(x->route, "-", 1, &(bool){ false });
-    const struct vr_codec_hooks hooks = { href, links, skip, &render };
+    const struct vr_codec_hooks hooks = hooks_of(&render);
     GString *out = g_string_sized_new(256 + (size_t)count * 4096);
     if (count > 0 && may_cache(x, type)) {
         write_items(&render, &hooks, type, objects, count, out);

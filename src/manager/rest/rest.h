@@ -26,6 +26,7 @@ struct vr_rest_options {
     const char *certificate; /* PEM */
     const char *instance_id;
     const char *version; /* "4.5.6" */
+    const char *openapi; /* the description of the interface, or NULL */
     /* Has vr_call_begin() called with it on the engine thread.  Takes @call. */
     void (*post)(struct vr_call *call, void *arg);
     void *post_arg;
