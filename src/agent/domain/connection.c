@@ -138,21 +138,32 @@ static void learn_capabilities(struct vr_domains *domains, virConnectPtr conn)
     vr_mutex_unlock(&domains->lock);
 }
 
-/* The filter that Managers name on interfaces: a guest can neither take another's MAC address nor
- * answer for it.  Made of libvirt's own filters. */
-static void define_filter(virConnectPtr conn)
+static bool has_filter(virConnectPtr conn, const char *name)
 {
-    static const char name[] = "vdsm-no-mac-spoofing";
-    static const char xml[] = "<filter name='vdsm-no-mac-spoofing' chain='root'>"
-                              "<filterref filter='no-mac-spoofing'/>"
-                              "<filterref filter='no-arp-mac-spoofing'/></filter>";
     virNWFilterPtr filter = virNWFilterLookupByName(conn, name);
-    if (!filter)
-        filter = virNWFilterDefineXML(conn, xml);
     if (filter)
         virNWFilterFree(filter);
-    else
-        vr_log_info("The network filter %s cannot be defined here.", name);
+    return filter != NULL;
+}
+
+/* The filter that Managers name on interfaces: a guest can neither take another's MAC address nor
+ * answer for it.  Made of libvirt's own filters; where those are not installed, an empty one stands
+ * in, so that guests start, and the log says what is missing. */
+static void define_filter(virConnectPtr conn)
+{
+    static const char guarded[] = "<filter name='vdsm-no-mac-spoofing' chain='root'>"
+                                  "<filterref filter='no-mac-spoofing'/>"
+                                  "<filterref filter='no-arp-mac-spoofing'/></filter>";
+    static const char open[] = "<filter name='vdsm-no-mac-spoofing' chain='root'/>";
+    bool parts = has_filter(conn, "no-mac-spoofing") && has_filter(conn, "no-arp-mac-spoofing");
+    if (!parts)
+        vr_log_warning("libvirt has no filter no-mac-spoofing (package "
+                       "libvirt-daemon-config-nwfilter): guests can change their MAC address.");
+    virNWFilterPtr filter = virNWFilterDefineXML(conn, parts ? guarded : open);
+    if (filter)
+        virNWFilterFree(filter);
+    else if (!has_filter(conn, "vdsm-no-mac-spoofing"))
+        vr_log_warning("The network filter vdsm-no-mac-spoofing cannot be defined here.");
 }
 
 /* One connection's life: until it is lost or we stop. */
