@@ -307,7 +307,7 @@ class Site:
     def logs(self, lines=40):
         """The end of every log, for a failed test."""
         text = ""
-        for path in sorted(glob.glob(self.path("log", "*.log"))):
+        for path in (self.path("log", "manager.log"), self.path("log", "agent.log")):
             with open(path, encoding="utf-8", errors="replace") as file:
                 text += "--- %s\n%s" % (os.path.basename(path), "".join(file.readlines()[-lines:]))
         return text
