@@ -305,11 +305,18 @@ class Site:
         shutil.rmtree(self.state, ignore_errors=True)
 
     def logs(self, lines=40):
-        """The end of every log, for a failed test."""
+        """The end of Manager's and agent's log, and whether they live, for a failed test."""
         text = ""
-        for path in (self.path("log", "manager.log"), self.path("log", "agent.log")):
-            with open(path, encoding="utf-8", errors="replace") as file:
-                text += "--- %s\n%s" % (os.path.basename(path), "".join(file.readlines()[-lines:]))
+        for name in ("manager", "agent"):
+            process = self.processes.running.get(name)
+            if process and process.ended() and process.child:
+                text += "--- %s ended with %s\n" % (name, process.child.returncode)
+            try:
+                with open(self.path("log", name + ".log"), encoding="utf-8",
+                          errors="replace") as file:
+                    text += "--- %s.log\n%s" % (name, "".join(file.readlines()[-lines:]))
+            except OSError:
+                pass
         return text
 
     def wait_for_end(self, names, timeout):
