@@ -20,7 +20,7 @@ from ovirtsdk4 import types  # noqa: E402
 
 from helpers import MEMORY, add_disk, connect, open_transfer, put, status_of, wait_for  # noqa: E402
 from vireolab import StepFailed, scenario  # noqa: E402
-from vireolab.site import Site, free_port  # noqa: E402
+from vireolab.site import Site, free_port, free_port_pair  # noqa: E402
 
 BUILD = os.environ.get("VIREO_BUILD", os.path.join(ROOT, "build"))
 
@@ -56,7 +56,8 @@ def site():
     # Short, and open to the database server's user.
     state = tempfile.mkdtemp(prefix="vireo-", dir="/tmp")
     os.chmod(state, 0o755)
-    site = Site(state, BUILD, free_port(), free_port(), free_port())
+    agent = free_port_pair()
+    site = Site(state, BUILD, free_port(), agent, agent + 1)
     site.address = "127.0.0.1"
     try:
         site.prepare()

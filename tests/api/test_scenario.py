@@ -31,7 +31,8 @@ def test_the_data_centre_is_up_with_its_domain(system, domain):
              types.DataCenterStatus.UP)
     found = system.storage_domains_service().list(search="name=data")[0]
     assert found.type == types.StorageDomainType.DATA
-    assert found.available > 0
+    wait_for(lambda: (system.storage_domains_service().storage_domain_service(found.id).get()
+                      .available or 0) > 0, True)
 
 
 def test_an_uploaded_image_comes_down_again_byte_for_byte(system, site, domain, scratch):
@@ -67,27 +68,23 @@ def test_an_image_longer_than_the_disk_is_refused(system, site, domain, scratch)
                              types.DiskFormat.RAW)
     assert put(site, transfer.get().transfer_url, path) == 416
     transfer.cancel()
-    wait_for(lambda: gone(service)() or service.get().status == types.DiskStatus.OK, True)
+    wait_for(status_of(service), types.DiskStatus.ILLEGAL)
+    service.remove()
+    wait_for(gone(service), True)
 
 
-def test_an_image_shorter_than_the_disk_leaves_zeros_behind_it(system, site, domain, scratch):
+def test_an_image_shorter_than_the_disk_is_refused_and_marks_it(system, site, domain, scratch):
     path = os.path.join(scratch, "short")
     with open(path, "wb") as file:
         file.write(b"\xaa" * (1 << 20))
     service = add_disk(system, domain, "short", types.DiskFormat.RAW, 4 << 20)
-    identifier = service.get().id
-    transfer = open_transfer(system, identifier, types.ImageTransferDirection.UPLOAD,
+    transfer = open_transfer(system, service.get().id, types.ImageTransferDirection.UPLOAD,
                              types.DiskFormat.RAW)
     assert put(site, transfer.get().transfer_url, path) == 200
-    transfer.finalize()
-    wait_for(lambda: transfer.get().phase, types.ImageTransferPhase.FINISHED_SUCCESS)
-    down = open_transfer(system, identifier, types.ImageTransferDirection.DOWNLOAD,
-                         types.DiskFormat.RAW)
-    tls = ssl.create_default_context(cafile=site.path("pki", "ca.pem"))
-    with urllib.request.urlopen(down.get().transfer_url, context=tls) as answer:
-        assert answer.read() == b"\xaa" * (1 << 20) + bytes(3 << 20)
-    down.finalize()
-    wait_for(status_of(service), types.DiskStatus.OK)
+    with pytest.raises(sdk.Error, match="shorter than the disk"):
+        transfer.finalize()
+    wait_for(lambda: transfer.get().phase, types.ImageTransferPhase.FINISHED_FAILURE)
+    wait_for(status_of(service), types.DiskStatus.ILLEGAL)
     service.remove()
     wait_for(gone(service), True)
 
@@ -172,6 +169,7 @@ def test_a_host_with_machines_is_not_removed(system, vm, host):
     assert failure.value.code == 409
 
 
+@pytest.mark.xfail(strict=True, reason="answers 501: see the README's list")
 def test_the_console_opens_with_its_ticket(system, vm):
     service = system.vms_service().vm_service(vm)
     console = service.graphics_consoles_service().list()[0]
@@ -190,6 +188,7 @@ def test_the_console_opens_with_its_ticket(system, vm):
         assert count and 1 not in kinds  # never "no password"
 
 
+@pytest.mark.xfail(strict=True, reason="answers 501: see the README's list")
 def test_a_ticket_can_be_asked_for(system, vm):
     service = system.vms_service().vm_service(vm)
     console = service.graphics_consoles_service().list()[0]
@@ -212,6 +211,7 @@ def test_a_reboot_keeps_the_machine(site, system, vm):
     wait_for(status_of(service), types.VmStatus.UP)
 
 
+@pytest.mark.xfail(strict=True, reason="answers 501: see the README's list")
 def test_suspend_and_resume_go_on_where_it_was(site, system, vm):
     service = system.vms_service().vm_service(vm)
     boots = serial_log(site, vm).count(b"GUEST READY")

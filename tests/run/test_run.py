@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from vireolab import StepFailed  # noqa: E402
 from vireolab.api import Api  # noqa: E402
-from vireolab.site import Site, free_port  # noqa: E402
+from vireolab.site import Site, free_port, free_port_pair  # noqa: E402
 
 BUILD = os.environ.get("VIREO_BUILD", os.path.join(ROOT, "build"))
 READY = re.compile(r"^vireo: ready (https://[^ ]+:\d+)/ user admin@internal password-file (/\S+)$")
@@ -96,7 +96,8 @@ def client(line):
 
 
 def test_run_says_one_line_survives_its_death_and_leaves_nothing_behind(state):
-    ports = [free_port(), free_port(), free_port()]
+    agent = free_port_pair()
+    ports = [free_port(), agent, agent + 1]
     run = Run(state, ports)
     line = run.line()
     assert READY.match(line), line

@@ -46,6 +46,18 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def free_port_pair():
+    """A free port whose next one is free too: the image daemon listens one above the agent."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port + 1))
+            except (OSError, OverflowError):
+                continue
+        return port
+
+
 def main_address():
     """The address that a client elsewhere would use, or the loopback one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

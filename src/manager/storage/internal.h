@@ -56,3 +56,9 @@ extern const struct vr_job_type vr_job_add_storage_domain, vr_job_remove_storage
 /* The active master of a data centre, or NULL.  Borrowed. */
 const struct vr_storage_domain *master_of(struct vr_engine *engine, const char *data_center_id)
     VR_REQUIRES(vr_role_engine);
+
+/* --- monitor.c --- */
+
+/* Asks the SPM for the sizes of the pool's domains, now. */
+void storage_ask_sizes(struct vr_engine *engine, const char *data_center_id, const char *host_id)
+    VR_REQUIRES(vr_role_engine);

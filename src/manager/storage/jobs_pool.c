@@ -193,6 +193,7 @@ static void make_active(struct vr_job_run *run)
                                            .correlation_id = run->correlation_id },
                  NULL);
     tell_others(run->engine, context->data_center_id, context->host_id);
+    storage_ask_sizes(run->engine, context->data_center_id, context->host_id);
 }
 
 static void attach_ended(struct vr_job_run *run, bool failed, const struct vr_error *error)

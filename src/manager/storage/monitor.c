@@ -41,9 +41,7 @@ static void info_answer(struct vr_engine *engine, const void *result, int code,
     }
 }
 
-static void ask_sizes(struct vr_engine *engine, const char *data_center_id, const char *host_id)
-    VR_REQUIRES(vr_role_engine);
-static void ask_sizes(struct vr_engine *engine, const char *data_center_id, const char *host_id)
+void storage_ask_sizes(struct vr_engine *engine, const char *data_center_id, const char *host_id)
 {
     vr_auto struct vr_rpc_storage_pool_get_info_params *params =
         VR_NEW(rpc_storage_pool_get_info_params);
@@ -122,7 +120,7 @@ void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
         judge(watch, domain, is_well(vr_map_get(&stats->storage_domains, domain->id)));
     }
     if (spm)
-        ask_sizes(engine, dc_id, host_id);
+        storage_ask_sizes(engine, dc_id, host_id);
     else
         spm_elect(engine, dc_id);
 }
