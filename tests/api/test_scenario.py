@@ -21,9 +21,9 @@ def test_the_host_is_up_and_says_what_it_has(system, host):
     assert found.status == types.HostStatus.UP
     assert found.memory > 1 << 30
     assert found.cpu.topology.cores >= 1
-    names = [entry.name for entry in
-             system.hosts_service().host_service(found.id).statistics_service().list()]
-    assert "memory.total" in names and "cpu.load.avg.5m" in names
+    statistics = system.hosts_service().host_service(found.id).statistics_service()
+    wait_for(lambda: {"memory.total", "cpu.load.avg.5m"} <=
+             {entry.name for entry in statistics.list()}, True)
 
 
 def test_the_data_centre_is_up_with_its_domain(system, domain):
