@@ -6,7 +6,7 @@ BUILD ?= build
 SECONDS ?= 60
 MESON = meson setup
 
-.PHONY: all run test bench lint fuzz asan build clang clean packages guest-image help
+.PHONY: all run test bench lint fuzz asan build clang clean deps guest-image help
 
 all: build
 
@@ -19,8 +19,9 @@ help:
 	@echo "make asan             the tests under AddressSanitizer and UBSan"
 	@echo "make clang            builds with clang, thread-safety analysis on"
 	@echo "make build            builds only, with what is installed"
+	@echo "make deps             installs what building and testing need (tools/install-packages)"
 
-packages:
+deps:
 	@tools/install-packages
 
 $(BUILD)/build.ninja:
@@ -29,29 +30,29 @@ $(BUILD)/build.ninja:
 build: $(BUILD)/build.ninja
 	@ninja --quiet -C $(BUILD)
 
-run: packages
+run: deps
 	@exec tools/run
 
-test: packages
+test: deps
 	@tools/run-tests --build $(BUILD)
 
-bench: packages build
+bench: deps build
 	@tools/bench --build $(BUILD)
 
 lint:
 	@tools/lint
 
-fuzz: packages
+fuzz: deps
 	@tools/fuzz --seconds $(SECONDS)
 
-asan: packages
+asan: deps
 	@tools/run-tests --build build-asan --sanitize --no-api
 
-clang: packages
+clang: deps
 	@tools/run-tests --build build-clang --clang --build-only
 
-guest-image: packages
+guest-image: deps
 	@tools/guest-image
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz
+	rm -rf build build-asan build-clang build-fuzz build*-setup.log
