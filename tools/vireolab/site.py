@@ -111,6 +111,7 @@ class Site:
         for name in names:
             command += ["--host-name", name]
         command += ["--manager", "https.port=%d" % self.port,
+                    "--manager", "packages.dir=%s" % os.path.join(self.build, "packages"),
                     "--agent", "agent.port=%d" % self.agent_port,
                     "--agent", "agent.image-port=%d" % self.image_port,
                     "--agent", "libvirt.uri=qemu:///system",

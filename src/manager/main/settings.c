@@ -7,6 +7,8 @@
 #include "model/config.h"
 
 #define FILE_MAX (1 << 20)
+/* Where the package vireo-manager has the agent's package for hosts. */
+#define PACKAGES_DIR "/usr/share/vireo/packages"
 
 static bool wrong(const struct vr_settings *settings, const char *section, const char *key,
                   const char *why, struct vr_error **error)
@@ -65,6 +67,11 @@ static bool read_https(struct vr_settings *settings, struct vr_error **error)
     if (port && !g_ascii_string_to_unsigned(port, 10, 0, 65535, &number, NULL))
         return wrong(settings, "https", "port", "it is no number from 0 to 65535", error);
     settings->https_port = (unsigned)number;
+    settings->port_file = text_of(settings, "https", "port-file");
+    if (!settings->port_file) {
+        g_autofree char *beside = g_path_get_dirname(settings->path);
+        settings->port_file = g_build_filename(beside, "run", "manager.port", NULL);
+    }
     settings->https_address = text_of(settings, "https", "address");
     settings->https_certificate = contents_of(settings, "https", "certificate", error);
     if (!settings->https_certificate)
@@ -123,6 +130,9 @@ struct vr_settings *vr_settings_read(const char *path, struct vr_error **error)
         return NULL;
     }
     settings->password_file = text_of(settings, "admin", "password-file");
+    settings->packages_dir = text_of(settings, "packages", "dir");
+    if (!settings->packages_dir)
+        settings->packages_dir = g_strdup(PACKAGES_DIR);
     if (settings->password_file)
         settings->password_reset = g_strconcat(settings->password_file, ".reset", NULL);
     if (!read_database(settings, error) || !read_https(settings, error) ||
@@ -140,6 +150,7 @@ void vr_settings_free(struct vr_settings *settings)
     g_free(settings->database_url);
     g_free(settings->database_dir);
     g_free(settings->https_address);
+    g_free(settings->port_file);
     g_free(settings->https_certificate);
     g_free(settings->https_key);
     g_free(settings->https_ca);
@@ -148,6 +159,7 @@ void vr_settings_free(struct vr_settings *settings)
     g_free(settings->host_key);
     g_free(settings->password_file);
     g_free(settings->password_reset);
+    g_free(settings->packages_dir);
     g_free(settings);
 }
 
@@ -184,13 +196,11 @@ char *vr_settings_password(const struct vr_settings *settings, struct vr_error *
 bool vr_settings_write_port(const struct vr_settings *settings, unsigned port,
                             struct vr_error **error)
 {
-    g_autofree char *state = g_path_get_dirname(settings->path);
-    g_autofree char *run = g_build_filename(state, "run", NULL);
-    g_autofree char *path = g_build_filename(run, "manager.port", NULL);
+    g_autofree char *run = g_path_get_dirname(settings->port_file);
     g_autofree char *text = g_strdup_printf("%u\n", port);
     g_autoptr(GError) failure = NULL;
     g_mkdir_with_parents(run, 0755);
-    if (g_file_set_contents(path, text, -1, &failure))
+    if (g_file_set_contents(settings->port_file, text, -1, &failure))
         return true;
     vr_error_set(error, &vr_fault_system, "%s", failure->message);
     return false;

@@ -6,8 +6,12 @@
  *
  *     [database]  url=  or  dir=           a libpq connection, or the embedded cluster's folder
  *     [https]     address= port= certificate= key= ca=
+ *                 port-file=               where the bound port is written; run/manager.port beside
+ *                                          this file when absent
  *     [hosts]     ca= certificate= key=    how the Manager shows itself to hosts
  *     [admin]     password-file=
+ *     [packages]  dir=                     .deb files that hosts are installed from:
+ *                                          /usr/share/vireo/packages when absent
  *     [log]       level=                   error, warning, info or debug
  *     [options]   NAME=VALUE               options of model/config*.idl
  */
@@ -22,10 +26,12 @@ struct vr_settings {
     char *database_dir; /* when there is no URL */
     char *https_address;
     unsigned https_port; /* 0: the kernel picks one */
+    char *port_file;
     char *https_certificate, *https_key, *https_ca; /* PEM texts */
     char *host_ca, *host_certificate, *host_key;    /* paths, or NULL */
     char *password_file;                            /* or NULL */
     char *password_reset; /* a file whose being there asks for the password to be set anew */
+    char *packages_dir;   /* need not exist; holds vireo-agent_VERSION_ARCHITECTURE.deb */
     enum vr_log_level log_level;
     GKeyFile *file;
 };
@@ -38,6 +44,6 @@ bool vr_settings_apply(const struct vr_settings *settings, struct vr_config *con
                        struct vr_error **error);
 /* The first line of the password file.  Owned. */
 char *vr_settings_password(const struct vr_settings *settings, struct vr_error **error);
-/* Writes @port to run/manager.port beside the configuration. */
+/* Writes @port to the port file. */
 bool vr_settings_write_port(const struct vr_settings *settings, unsigned port,
                             struct vr_error **error);
