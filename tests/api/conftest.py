@@ -27,7 +27,7 @@ BUILD = os.environ.get("VIREO_BUILD", os.path.join(ROOT, "build"))
 
 def pytest_collection_modifyitems(items):
     """The failures of the interface first, then the machine, then what kills daemons."""
-    order = ["test_login", "test_faults", "test_scenario", "test_crash"]
+    order = ["test_login", "test_faults", "test_scenario", "test_devices", "test_crash"]
 
     def rank(item):
         name = item.module.__name__.split(".")[-1]

@@ -208,8 +208,13 @@ static void on_device(virConnectPtr conn, virDomainPtr dom, const char *alias, v
 {
     struct vr_domains *domains = arg;
     vr_auto_vm struct vr_vm *vm = find(domains, dom);
-    if (vm)
-        vr_chore_push(domains, vm, refresh_and_announce, NULL);
+    if (!vm)
+        return;
+    /* The guest has other interfaces or disks than it told of. */
+    vr_mutex_lock(&domains->lock);
+    vm->guest_round = 0;
+    vr_mutex_unlock(&domains->lock);
+    vr_chore_push(domains, vm, refresh_and_announce, NULL);
 }
 
 static void on_clock(virConnectPtr conn, virDomainPtr dom, long long offset, void *arg)

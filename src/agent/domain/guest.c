@@ -2,6 +2,7 @@
 #define VR_LOG_MODULE "domain"
 #include "agent/domain/vm.h"
 
+#include <json-c/json.h>
 #include <libvirt/libvirt-qemu.h>
 #include <stdlib.h>
 
@@ -16,13 +17,16 @@
 #define SYSTEM_EVERY 24 /* 120 s */
 #define DISKS_EVERY 60  /* 300 s */
 #define CPUS_EVERY 12   /* 60 s */
+#define AGENT_EVERY 60  /* 300 s */
+#define SETTLES 6       /* 30 s after a boot or a hot plug, while addresses come */
 #define SILENT_PERIOD_S 15
 #define ITEMS_MAX 64
 #define TEXT_MAX 255
+#define INFO_MAX KiB(256) /* of guest-info, which lists some hundred commands */
 
 struct vr_guest {
     char *host_name, *os_id, *os_name, *os_version, *os_kernel, *os_machine, *os_pretty;
-    char *zone, *users, *ips;
+    char *zone, *users, *ips, *agent_version;
     int64_t zone_offset; /* minutes */
     bool has_zone;
     int64_t cpus;
@@ -53,6 +57,7 @@ void vr_guest_free(struct vr_guest *guest)
     g_free(guest->zone);
     g_free(guest->users);
     g_free(guest->ips);
+    g_free(guest->agent_version);
     g_ptr_array_unref(guest->nics);
     g_ptr_array_unref(guest->disks);
     g_free(guest);
@@ -74,6 +79,10 @@ void vr_guest_report(const struct vr_guest *guest, struct vr_rpc_vm_stats *stats
     VR_SET_STRING(stats, username, guest->users && *guest->users ? guest->users : "None");
     VR_SET_STRING(stats, session, guest->users && *guest->users ? "UserLoggedOn" : "LoggedOff");
     VR_SET(stats, guest_cpu_count, guest->cpus);
+    /* qemu-ga cannot list programs; it is the one that is known to be there. */
+    if (guest->agent_version)
+        VR_APPEND(stats, apps_list,
+                  g_strdup_printf("qemu-guest-agent-%s", guest->agent_version));
     if (guest->os_id || guest->os_name) {
         struct vr_rpc_vm_guest_os_info *info = VR_NEW(rpc_vm_guest_os_info);
         bool windows = !g_strcmp0(guest->os_id, "mswindows");
@@ -244,6 +253,7 @@ static struct vr_guest *guest_copy(const struct vr_guest *old)
     guest->zone = g_strdup(old->zone);
     guest->users = g_strdup(old->users);
     guest->ips = g_strdup(old->ips);
+    guest->agent_version = g_strdup(old->agent_version);
     guest->zone_offset = old->zone_offset;
     guest->has_zone = old->has_zone;
     guest->cpus = old->cpus;
@@ -254,6 +264,20 @@ static struct vr_guest *guest_copy(const struct vr_guest *old)
     return guest;
 }
 
+/* Every interface but the loopback one has an address that others can reach. */
+static bool has_addresses(const struct vr_guest *guest)
+{
+    for (unsigned i = 0; i < guest->nics->len; i++) {
+        const struct vr_rpc_guest_network_device_info *nic = guest->nics->pdata[i];
+        bool reachable = nic->inet.len > 0 || !g_strcmp0(nic->name, "lo");
+        for (unsigned j = 0; j < nic->inet6.len && !reachable; j++)
+            reachable = !g_str_has_prefix(nic->inet6.items[j], "fe80");
+        if (!reachable)
+            return false;
+    }
+    return guest->nics->len > 0;
+}
+
 static unsigned questions(unsigned round, bool know_ip)
 {
     unsigned types = 0;
@@ -262,15 +286,47 @@ static unsigned questions(unsigned round, bool know_ip)
     if (round % SYSTEM_EVERY == 0)
         types |= VIR_DOMAIN_GUEST_INFO_OS | VIR_DOMAIN_GUEST_INFO_TIMEZONE |
                  VIR_DOMAIN_GUEST_INFO_HOSTNAME;
-    if (round % SYSTEM_EVERY == 0 || !know_ip)
+    if (round < SETTLES || round % SYSTEM_EVERY == 0 || !know_ip)
         types |= VIR_DOMAIN_GUEST_INFO_INTERFACES;
     if (round % DISKS_EVERY == 0)
         types |= VIR_DOMAIN_GUEST_INFO_FILESYSTEM;
     return types;
 }
 
+/* {"return":{"version":"7.2.17",…}}: the version, owned, or NULL. */
+static char *version_of(const char *answer)
+{
+    if (strlen(answer) > INFO_MAX)
+        return NULL;
+    json_object *object = json_tokener_parse(answer), *info, *version;
+    char *text = NULL;
+    if (json_object_object_get_ex(object, "return", &info) &&
+        json_object_object_get_ex(info, "version", &version) &&
+        json_object_is_type(version, json_type_string))
+        text = safe(json_object_get_string(version));
+    json_object_put(object);
+    return text;
+}
+
+/* Whether the agent answers at all; now and then with what it is. */
+static bool greet(virDomainPtr dom, unsigned round, struct vr_guest *guest)
+{
+    bool in_full = round % AGENT_EVERY == 0;
+    char *answer = virDomainQemuAgentCommand(
+        dom, in_full ? "{\"execute\":\"guest-info\"}" : "{\"execute\":\"guest-ping\"}", DEADLINE_S,
+        0);
+    if (!answer)
+        return false;
+    if (in_full) {
+        g_free(guest->agent_version);
+        guest->agent_version = version_of(answer);
+    }
+    free(answer);
+    return true;
+}
+
 /* One kind a call, without it being an error that the guest cannot answer it. */
-static bool ask(virDomainPtr dom, unsigned types, struct vr_guest *guest)
+static void ask(virDomainPtr dom, unsigned types, struct vr_guest *guest)
 {
     static const struct {
         unsigned type;
@@ -283,10 +339,6 @@ static bool ask(virDomainPtr dom, unsigned types, struct vr_guest *guest)
         { VIR_DOMAIN_GUEST_INFO_USERS, read_users },
         { VIR_DOMAIN_GUEST_INFO_FILESYSTEM, read_disks },
     };
-    char *pong = virDomainQemuAgentCommand(dom, "{\"execute\":\"guest-ping\"}", DEADLINE_S, 0);
-    if (!pong)
-        return false;
-    free(pong);
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         if (!(types & rows[i].type))
             continue;
@@ -306,7 +358,6 @@ static bool ask(virDomainPtr dom, unsigned types, struct vr_guest *guest)
         rows[i].read(guest, &answers);
         virTypedParamsFree(answers.values, answers.count);
     }
-    return true;
 }
 
 /* How many processors "0-3,8" names; libvirt has no public reader of its lists. */
@@ -351,7 +402,9 @@ void vr_guest_ask(gpointer data, gpointer user)
     bool answered = false;
     if (dom) {
         virDomainAgentSetResponseTimeout(dom, DEADLINE_S, 0);
-        answered = ask(dom, questions(round, guest->ips && *guest->ips), guest);
+        answered = greet(dom, round, guest);
+        if (answered)
+            ask(dom, questions(round, has_addresses(guest)), guest);
         if (answered && round % CPUS_EVERY == 0)
             ask_cpus(dom, guest);
     }
@@ -362,7 +415,8 @@ void vr_guest_ask(gpointer data, gpointer user)
         struct vr_guest *old = vm->guest;
         vm->guest = guest;
         guest = old;
-        vm->guest_round = round + 1;
+        if (vm->guest_round == round) /* not begun anew meanwhile */
+            vm->guest_round = round + 1;
         vm->agent_answered = true;
         if (vm->state == VR_STATE_POWERING_UP ||
             (vm->state == VR_STATE_REBOOTING && !vm->shutdown_next))

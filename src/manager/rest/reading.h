@@ -44,3 +44,8 @@ bool vr_reading_wants_statistics(const struct vr_reading *reading);
  * link. */
 void vr_reading_show(struct vr_reading *reading, const struct vr_type *type,
                      const char *collection);
+/* An id for something that has none of its own, in the form of a UUID: the same at every reading
+ * for the same @owner and @name.  Owned. */
+char *vr_reading_id(const char *owner, const char *name);
+/* Turns the list of a `list` handler into the answer of its `get`: the object with this id. */
+void vr_reading_choose(struct vr_reading *reading, const char *id);

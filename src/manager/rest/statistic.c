@@ -12,24 +12,11 @@ struct making {
     bool is_host;
 };
 
-static char *statistic_id(const char *owner, const char *name)
-{
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    uint8_t digest[32];
-    gsize length = sizeof(digest);
-    char uuid[37];
-    g_checksum_update(sum, (const guchar *)owner, -1);
-    g_checksum_update(sum, (const guchar *)name, -1);
-    g_checksum_get_digest(sum, digest, &length);
-    vr_uuid_format(uuid, digest);
-    return g_strdup(uuid);
-}
-
 static void add(const struct making *making, const char *name, enum vr_statistic_unit unit,
                 double datum)
 {
     struct vr_statistic *statistic = VR_NEW(statistic);
-    VR_TAKE_STRING(statistic, id, statistic_id(making->owner, name));
+    VR_TAKE_STRING(statistic, id, vr_reading_id(making->owner, name));
     VR_SET_STRING(statistic, name, name);
     VR_SET_STRING(statistic, description, "");
     VR_SET(statistic, kind, VR_STATISTIC_KIND_GAUGE);
@@ -126,11 +113,5 @@ void vr_statistic_get(struct vr_reading *reading)
 {
     if (reading->id_count < 2 || !gather(reading, reading->ids[reading->id_count - 2]))
         return;
-    VR_EACH (struct vr_statistic, statistic, &reading->list)
-        if (strcmp(statistic->id, reading->ids[reading->id_count - 1]) == 0)
-            reading->object = vr_ref(statistic);
-    for (unsigned i = 0; i < reading->list.len; i++)
-        vr_unref(reading->list.items[i]);
-    g_clear_pointer(&reading->list.items, g_free);
-    reading->list.len = reading->list.allocated = 0;
+    vr_reading_choose(reading, reading->ids[reading->id_count - 1]);
 }

@@ -52,6 +52,11 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
 char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *vm, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);
 
+/* --- guest.c --- */
+
+/* What the guest agent says, as far as this message of the host tells of it. */
+void vm_apply_guest(struct vr_vm *vm, const struct vr_rpc_vm_stats *stats);
+
 /* --- defaults.c --- */
 
 /* Members that the caller left out, from the template and the cluster. */

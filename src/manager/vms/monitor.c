@@ -62,45 +62,7 @@ static bool is_news(struct vms *vms, const char *vm_id, int64_t clock)
     return true;
 }
 
-/* --- what the guest and the devices say --- */
-
-static void apply_guest(struct vr_vm *vm, const struct vr_rpc_vm_stats *stats)
-{
-    if (stats->guest_fqdn && stats->guest_fqdn[0])
-        VR_SET_STRING(vm, fqdn, stats->guest_fqdn);
-    if (stats->guest_ips) {
-        g_auto(GStrv) words = g_strsplit_set(stats->guest_ips, " ", 64);
-        VR_CLEAR(vm, guest_addresses);
-        for (unsigned i = 0; words[i]; i++)
-            if (words[i][0])
-                VR_APPEND(vm, guest_addresses, g_strdup(words[i]));
-    }
-    if (stats->guest_os_info) {
-        const struct vr_rpc_vm_guest_os_info *info = stats->guest_os_info;
-        struct vr_guest_operating_system *os =
-            VR_SUB(vm, guest_operating_system, guest_operating_system);
-        VR_SET_STRING(os, distribution, info->distribution);
-        VR_SET_STRING(os, codename, info->codename);
-        VR_SET_STRING(os, architecture, info->arch);
-        VR_SET_STRING(os, family, info->type);
-        if (info->version)
-            VR_SET_STRING(VR_SUB(os, version, version), full_version, info->version);
-        if (info->kernel)
-            VR_SET_STRING(VR_SUB(VR_SUB(os, kernel, kernel), version, version), full_version,
-                          info->kernel);
-    }
-    if (stats->guest_timezone) {
-        struct vr_time_zone *zone = VR_SUB(vm, guest_time_zone, time_zone);
-        VR_SET_STRING(zone, name, stats->guest_timezone->zone);
-    }
-    if (VR_HAS(stats, net_ifaces)) {
-        g_autoptr(GString) json = g_string_new(NULL);
-        vr_json_write_field(json, stats, vr_type_field(&vr_type_rpc_vm_stats, "netIfaces"),
-                            VR_JSON_HOST);
-        if (json->len)
-            VR_SET_STRING(vm, guest_data, json->str);
-    }
-}
+/* --- what the devices say --- */
 
 static void apply_graphics(struct vr_vm *vm, const struct vr_rpc_vm_stats *stats)
 {
@@ -292,7 +254,7 @@ static void apply_one(struct vms *vms, struct vr_txn *txn, const char *host_id,
         return;
     }
     note_start(engine, vm, stats);
-    apply_guest(vm, stats);
+    vm_apply_guest(vm, stats);
     apply_graphics(vm, stats);
     if (stats->hash)
         VR_SET_STRING(vm, domain_xml_hash, stats->hash);

@@ -71,7 +71,7 @@ void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_
     VR_CLEAR(vm, guest_operating_system);
     VR_CLEAR(vm, guest_time_zone);
     VR_CLEAR(vm, guest_addresses);
-    VR_CLEAR(vm, guest_data);
+    VR_CLEAR(vm, guest_report);
     VR_CLEAR(vm, graphics);
     VR_CLEAR(vm, current_cdrom_file);
     VR_CLEAR(vm, run_once_config);
