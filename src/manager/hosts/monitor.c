@@ -120,6 +120,18 @@ static void come_up(struct monitor *monitor)
     vr_vms_host_changed(monitor->engine, monitor->host_id);
 }
 
+static void ask_host_stats(struct monitor *monitor, vr_host_answer *done)
+    VR_REQUIRES(vr_role_engine);
+static void ask_host_stats(struct monitor *monitor, vr_host_answer *done)
+{
+    vr_auto struct vr_rpc_host_get_stats_params *none = VR_NEW(rpc_host_get_stats_params);
+    vr_engine_host_call(monitor->engine, monitor->host_id, &vr_verb_host_get_stats, none, 0, NULL,
+                        done, monitor_ref(monitor));
+}
+
+static void first_stats_answer(struct vr_engine *engine, const void *result, int code,
+                               const char *message, void *arg) VR_REQUIRES(vr_role_engine);
+
 static void storage_ready(struct vr_engine *engine, const char *host_id, const char *unreachable,
                           void *arg) VR_REQUIRES(vr_role_engine);
 static void storage_ready(struct vr_engine *engine, const char *host_id, const char *unreachable,
@@ -127,13 +139,13 @@ static void storage_ready(struct vr_engine *engine, const char *host_id, const c
 {
     struct monitor *monitor = arg;
     if (!monitor->dead && monitor->connected) {
-        monitor->asking = false;
         if (unreachable) {
+            monitor->asking = false;
             struct vr_txn *txn = vr_txn_new(engine);
             vr_hosts_set_unfit(txn, host_id, VR_UNFIT_STORAGE, unreachable);
             vr_txn_commit(txn, NULL, NULL);
         } else {
-            come_up(monitor);
+            ask_host_stats(monitor, first_stats_answer);
         }
     }
     monitor_unref(monitor);
@@ -297,6 +309,32 @@ static void watch_load(struct monitor *monitor, const struct vr_rpc_host_stats *
         monitor->overload_since = vr_engine_monotonic_ms(monitor->engine);
 }
 
+static void keep_stats(struct monitor *monitor, const struct vr_rpc_host_stats *stats)
+    VR_REQUIRES(vr_role_engine);
+static void keep_stats(struct monitor *monitor, const struct vr_rpc_host_stats *stats)
+{
+    struct vr_world *world = vr_engine_world(monitor->engine);
+    vr_unref(monitor->stats);
+    monitor->stats = vr_ref(stats);
+    world->ops->statistics(world, VR_KIND_HOST, monitor->host_id, stats);
+    watch_load(monitor, stats);
+}
+
+/* A host that is up can be given machines at once, so its free memory is known before. */
+static void first_stats_answer(struct vr_engine *engine, const void *result, int code,
+                               const char *message, void *arg)
+{
+    struct monitor *monitor = arg;
+    if (!monitor->dead && host_of(monitor)) {
+        monitor->asking = false;
+        if (!failed(monitor, code, message)) {
+            keep_stats(monitor, result);
+            come_up(monitor);
+        }
+    }
+    monitor_unref(monitor);
+}
+
 static void stats_answer(struct vr_engine *engine, const void *result, int code,
                          const char *message, void *arg) VR_REQUIRES(vr_role_engine);
 static void stats_answer(struct vr_engine *engine, const void *result, int code,
@@ -310,11 +348,7 @@ static void stats_answer(struct vr_engine *engine, const void *result, int code,
         monitor->polling = false;
         goto out;
     }
-    struct vr_world *world = vr_engine_world(engine);
-    vr_unref(monitor->stats);
-    monitor->stats = vr_ref(result);
-    world->ops->statistics(world, VR_KIND_HOST, monitor->host_id, result);
-    watch_load(monitor, result);
+    keep_stats(monitor, result);
     vr_storage_host_report(engine, monitor->host_id, result);
     vr_vms_host_changed(engine, monitor->host_id);
 
@@ -334,9 +368,7 @@ static void ask_statistics(struct monitor *monitor)
     if (monitor->polling)
         return;
     monitor->polling = true;
-    vr_auto struct vr_rpc_host_get_stats_params *none = VR_NEW(rpc_host_get_stats_params);
-    vr_engine_host_call(monitor->engine, monitor->host_id, &vr_verb_host_get_stats, none, 0, NULL,
-                        stats_answer, monitor_ref(monitor));
+    ask_host_stats(monitor, stats_answer);
 }
 
 static void finish_maintenance(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
