@@ -8,8 +8,9 @@ static const char *const agent_keys[] = {
     "nbd-root",    "iod",  "ticket-socket", "uid",   "gid",      "ca",
     "certificate", "key",  "uuid",          "log",   NULL
 };
-static const char *const libvirt_keys[] = { "uri",         "accel", "log-dir", "serial-log-dir",
-                                            "console-dir", NULL };
+static const char *const libvirt_keys[] = {
+    "uri", "accel", "log-dir", "serial-log-dir", "console-dir", "qemu-conf", NULL
+};
 static const char *const network_keys[] = { "bridges", "connectivity-timeout", NULL };
 
 static const struct {
@@ -195,6 +196,7 @@ static bool read_libvirt(struct vr_agent_config *config, GKeyFile *file, struct 
     config->qemu_log_dir = get_string(file, "libvirt", "log-dir", "/var/log/libvirt/qemu");
     config->serial_log_dir = get_string(file, "libvirt", "serial-log-dir", NULL);
     config->console_dir = get_string(file, "libvirt", "console-dir", NULL);
+    config->qemu_conf = get_string(file, "libvirt", "qemu-conf", "/etc/libvirt/qemu.conf");
     g_autofree char *accel = get_string(file, "libvirt", "accel", "auto");
     if (!g_strcmp0(accel, "auto")) {
         config->accel = detect_accel();
@@ -253,6 +255,7 @@ void vr_agent_config_free(struct vr_agent_config *config)
     g_free(config->qemu_log_dir);
     g_free(config->serial_log_dir);
     g_free(config->console_dir);
+    g_free(config->qemu_conf);
     g_strfreev(config->bridges);
     g_free(config);
 }

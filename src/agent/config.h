@@ -27,6 +27,7 @@
  *     log-dir=/var/log/libvirt/qemu      where libvirt keeps QEMU's logs; "" to not look there
  *     serial-log-dir=            when set, VM <id>'s first serial port is logged to <id>.log in it
  *     console-dir=               when set, serial console sockets are made in it
+ *     qemu-conf=/etc/libvirt/qemu.conf   where libvirt is told to encrypt consoles
  *
  *     [network]
  *     bridges=                   bridges to report as networks, separated by `;`; empty: all
@@ -51,7 +52,7 @@ struct vr_agent_config {
     enum vr_log_level log;
     char *libvirt_uri;
     enum vr_accel accel; /* never auto once read: the processor decided */
-    char *qemu_log_dir, *serial_log_dir, *console_dir; /* NULL when empty */
+    char *qemu_log_dir, *serial_log_dir, *console_dir, *qemu_conf; /* NULL when empty */
     char **bridges;                                    /* NULL ended, may be empty */
     unsigned connectivity_timeout;
 };

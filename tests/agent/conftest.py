@@ -7,19 +7,26 @@ import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 from host import Host, ROOT  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def qemu_conf():
+    """More lines of libvirt's qemu.conf; a module that wants some has a fixture of this name."""
+    return ""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, qemu_conf):
     missing = [name for name in ("libvirtd", "qemu-system-x86_64", "unshare", "nsenter")
                if not shutil.which(name)]
     if missing or os.geteuid() != 0:
         pytest.skip("needs root and %s" % (" ".join(missing) or "nothing else"))
-    host = Host(tmp_path_factory.mktemp("host"), os.environ.get("VIREO_BUILD",
-                                                                os.path.join(ROOT, "build")))
+    host = Host(tmp_path_factory.mktemp("host"),
+                os.environ.get("VIREO_BUILD", os.path.join(ROOT, "build")), qemu_conf)
     try:
         host.start()
         yield host

@@ -5,6 +5,7 @@ libvirtd runs in a mount and a network namespace of its own, in which the folder
 into it are folders of ours (facts/test-lab.md 3).  The agent runs there as well.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -63,8 +64,9 @@ def wait_until(ready, limit, what):
 class Host:
     """Start with start(), end with end(); everything it made dies with its process 1."""
 
-    def __init__(self, folder, build):
-        self.folder, self.build = str(folder), build
+    def __init__(self, folder, build, qemu_conf=""):
+        """@qemu_conf: more lines of libvirt's qemu.conf."""
+        self.folder, self.build, self.qemu_conf = str(folder), build, QEMU_CONF + qemu_conf
         self.namespace = self.libvirtd = self.agent = None
         self.logs = []
 
@@ -76,7 +78,7 @@ class Host:
             os.makedirs(self.path(name))
         if os.path.isdir("/etc/libvirt/nwfilter"):
             subprocess.run(["cp", "-a", "/etc/libvirt/nwfilter", self.path("etc")], check=True)
-        for name, text in (("libvirtd.conf", LIBVIRTD_CONF), ("qemu.conf", QEMU_CONF)):
+        for name, text in (("libvirtd.conf", LIBVIRTD_CONF), ("qemu.conf", self.qemu_conf)):
             with open(self.path("etc", name), "w", encoding="ascii") as file:
                 file.write(text)
         with open(self.path("agent.conf"), "w", encoding="ascii") as file:
@@ -126,10 +128,9 @@ class Host:
             return os.path.exists(port)
         wait_until(listens, START_LIMIT, "the agent does not listen")
 
-    def client(self, **options):
-        """A connection, made inside the network namespace."""
-        with open(self.path("agent", "agent.port"), encoding="ascii") as file:
-            port = int(file.read())
+    @contextlib.contextmanager
+    def within_network(self):
+        """Sockets that are made meanwhile belong to the network namespace."""
         with open("/proc/%d/task/%d/children" % (self.namespace.pid, self.namespace.pid),
                   encoding="ascii") as file:
             first = file.read().split()[0]
@@ -137,11 +138,22 @@ class Host:
         theirs = os.open("/proc/%s/ns/net" % first, os.O_RDONLY)
         try:
             enter_network(theirs)
-            return stomp.Client(port, **options)
+            yield
         finally:
             enter_network(mine)
             os.close(mine)
             os.close(theirs)
+
+    def client(self, **options):
+        with open(self.path("agent", "agent.port"), encoding="ascii") as file:
+            port = int(file.read())
+        with self.within_network():
+            return stomp.Client(port, **options)
+
+    def connect(self, address, timeout):
+        """As socket.create_connection()."""
+        with self.within_network():
+            return socket.create_connection(address, timeout)
 
     @staticmethod
     def kill(process):

@@ -39,7 +39,15 @@ def boot_sector():
     return bytes(code) + bytes(510 - len(code)) + b"\x55\xaa"
 
 
-def domain(name, vm=None, devices="", metadata="", memory=32, extra="", agent=False):
+VNC = ('<graphics type="vnc" port="-1" autoport="yes" passwd="*****" '
+       'passwdValidTo="1970-01-01T00:00:01"><listen type="network" network="vdsm-ovirtmgmt"/>'
+       '</graphics>')
+SPICE = ('<graphics type="spice" port="-1" tlsPort="-1" autoport="yes" passwd="*****" '
+         'passwdValidTo="1970-01-01T00:00:01"><channel name="main" mode="secure"/>'
+         '<listen type="network" network="vdsm-ovirtmgmt"/></graphics>')
+
+
+def domain(name, vm=None, devices="", metadata="", memory=32, extra="", agent=False, graphics=VNC):
     """(id, XML).  One virtual processor of the host's model, VNC behind a ticket, a serial port."""
     vm = vm or str(uuid.uuid4())
     channel = ('<channel type="unix"><source mode="bind" path="/var/lib/libvirt/qemu/channels/'
@@ -58,8 +66,7 @@ def domain(name, vm=None, devices="", metadata="", memory=32, extra="", agent=Fa
 <os><type arch="x86_64" machine="pc-q35-rhel8.6.0">hvm</type><smbios mode="sysinfo"/></os>
 <on_reboot>restart</on_reboot>
 <devices><serial type="pty"><target port="0"/></serial>%s
-<graphics type="vnc" port="-1" autoport="yes" passwd="*****" passwdValidTo="1970-01-01T00:00:01">
-<listen type="network" network="vdsm-ovirtmgmt"/></graphics>
+%s
 <video><model type="qxl" vram="32768" heads="1" ram="65536" vgamem="16384"/></video>
 <memballoon model="virtio"/>%s</devices>%s
 <metadata><ovirt-tune:qos/><ovirt-vm:vm>
@@ -67,8 +74,8 @@ def domain(name, vm=None, devices="", metadata="", memory=32, extra="", agent=Fa
 <ovirt-vm:clusterVersion>4.7</ovirt-vm:clusterVersion>
 <ovirt-vm:launchPaused type="bool">false</ovirt-vm:launchPaused>
 <ovirt-vm:resumeBehavior>auto_resume</ovirt-vm:resumeBehavior>%s</ovirt-vm:vm></metadata>
-</domain>""" % (NAMESPACES, name, vm, memory * 1024, memory * 1024, vm, channel, devices, extra,
-                memory, metadata)
+</domain>""" % (NAMESPACES, name, vm, memory * 1024, memory * 1024, vm, channel, graphics, devices,
+                extra, memory, metadata)
     return vm, xml
 
 

@@ -183,18 +183,6 @@ def test_payload_becomes_a_disc_and_the_disc_can_be_changed(host, sector):
     client.call("VM.destroy", vmID=vm)
 
 
-def test_a_ticket_opens_the_console(host, sector):
-    client = host.client()
-    vm, _ = start(host, client, "ticket", devices=sector)
-    client.call("VM.updateDevice", vmID=vm, params={
-        "deviceType": "graphics", "graphicsType": "vnc", "password": "secret", "ttl": 120,
-        "existingConnAction": "disconnect", "params": {"userName": "admin", "userId": "1"}})
-    live = host.virsh("dumpxml", "--security-info", "ticket")
-    assert "passwd='secret'" in live and "passwdValidTo='20" in live
-    assert "secret" not in client.call("Host.dumpxmls", vmList=[vm])[vm]
-    client.call("VM.destroy", vmID=vm)
-
-
 def test_the_picture_of_the_screen(host, sector):
     client = host.client()
     vm, _ = start(host, client, "screen", devices=sector)

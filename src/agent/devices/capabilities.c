@@ -218,7 +218,7 @@ static void add_storage(struct vr_rpc_vdsm_capabilities *out)
     VR_SET(out, deferred_preallocation, true);
 }
 
-static void add_features(struct vr_rpc_vdsm_capabilities *out)
+static void add_features(struct vr_rpc_vdsm_capabilities *out, const struct vr_devices_virt *virt)
 {
     VR_SET_STRING(out, live_snapshot, "false");
     VR_SET_STRING(out, live_merge, "false");
@@ -234,7 +234,7 @@ static void add_features(struct vr_rpc_vdsm_capabilities *out)
     VR_SET(out, zerocopy_migrations, false);
     VR_SET_STRING(out, hostdev_passthrough, "false");
     VR_SET(out, fips_enabled, vr_proc_number(0, "/proc/sys/crypto/fips_enabled") == 1);
-    VR_SET_STRING(out, vnc_encrypted, "false");
+    VR_SET_STRING(out, vnc_encrypted, virt->vnc_tls ? "true" : "false");
     VR_SET(out, hosted_engine_deployed, false);
     VR_SET(out, ovn_configured, false);
     VR_SET_STRING(out, last_client_iface, "");
@@ -266,7 +266,7 @@ struct vr_rpc_vdsm_capabilities *vr_devices_capabilities(const struct vr_agent_c
     add_identity(out, config, virt);
     add_levels(out, virt);
     add_storage(out);
-    add_features(out);
+    add_features(out, virt);
     VR_TAKE_STRING(out, kernel_features, kernel_features());
     return out;
 }

@@ -15,6 +15,7 @@ struct vr_devices_virt {
     const char *const *cpu_models; /* NULL ended, or NULL */
     const char *cpu_model;
     const char *libvirt_version, *qemu_version;
+    bool vnc_tls; /* VNC consoles are encrypted */
 };
 
 /* The host's identity: configured, DMI's, or one made once and kept in STATE/uuid.  Owned. */

@@ -117,6 +117,17 @@ static void learn_machines(struct vr_domain_capabilities *capabilities, virConne
     capabilities->machines = (char **)g_ptr_array_steal(machines, NULL);
 }
 
+/* libvirt does not tell whether consoles are encrypted, so its own configuration is read. */
+static void learn_encryption(struct vr_domain_capabilities *capabilities,
+                             const struct vr_agent_config *config)
+{
+    g_autofree char *text = NULL;
+    if (!config->qemu_conf || !g_file_get_contents(config->qemu_conf, &text, NULL, NULL))
+        return;
+    capabilities->vnc_tls = vr_qemu_conf_flag(text, "vnc_tls");
+    capabilities->spice_tls = vr_qemu_conf_flag(text, "spice_tls");
+}
+
 static char *version_text(unsigned long version)
 {
     return g_strdup_printf("%lu.%lu.%lu", version / 1000000, version / 1000 % 1000, version % 1000);
@@ -132,6 +143,7 @@ static void learn_capabilities(struct vr_domains *domains, virConnectPtr conn)
         capabilities->qemu_version = version_text(version);
     learn_machines(capabilities, conn);
     learn_domain_capabilities(capabilities, conn, domains->config->accel == VR_ACCEL_TCG);
+    learn_encryption(capabilities, domains->config);
     vr_mutex_lock(&domains->lock);
     vr_domain_capabilities_free(domains->capabilities);
     domains->capabilities = capabilities;

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* Changes of a running machine's devices: tickets, CDs, hot plug (facts/host-rpc.md 12). */
+/* Changes of a running machine's devices: interfaces, hot plug (facts/host-rpc.md 12). */
 
 #define UNPLUG_WAIT_MS (30 * 1000)
 #define UNPLUG_STEP_MS 1000
@@ -53,34 +53,6 @@ bool vr_change_device(struct vr_change *change, xmlNode *node, const struct vr_f
         return true;
     vr_connection_error(error, fault);
     return false;
-}
-
-bool vr_domain_set_ticket(struct vr_domains *domains, const char *id,
-                          const struct vr_domain_ticket *ticket, struct vr_error **error)
-{
-    vr_auto_change struct vr_change change = { 0 };
-    if (!vr_change_begin(domains, id, VIR_DOMAIN_XML_SECURE, &change, error))
-        return false;
-    xmlNode *graphics = NULL;
-    VR_TREE_EACH (node, change.devices, "graphics")
-        if (!graphics && (!ticket->type || vr_tree_attr_is(node, "type", ticket->type)))
-            graphics = node;
-    if (!graphics) {
-        vr_agent_error(error, ticket, "The machine has no %s display.",
-                       ticket->type ? ticket->type : "graphical");
-        return false;
-    }
-    vr_tree_set_attr(graphics, "passwd", ticket->password ? ticket->password : "");
-    g_autofree char *until = NULL;
-    if (ticket->ttl > 0) {
-        g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-        g_autoptr(GDateTime) end = g_date_time_add_seconds(now, (double)MIN(ticket->ttl, 1 << 30));
-        until = g_date_time_format(end, "%Y-%m-%dT%H:%M:%S");
-    }
-    vr_tree_set_attr(graphics, "passwdValidTo", until);
-    if (vr_tree_attr_is(graphics, "type", "spice"))
-        vr_tree_set_attr(graphics, "connected", ticket->connected);
-    return vr_change_device(&change, graphics, &vr_agent_fault_ticket, error);
 }
 
 static xmlNode *find_nic(struct vr_change *change, const char *mac, const char *alias)

@@ -67,6 +67,7 @@ struct vr_domain_capabilities {
     char *cpu_model;   /* the host's */
     char *libvirt_version, *qemu_version;
     bool spice, qxl;
+    bool vnc_tls, spice_tls; /* libvirt's qemu.conf turns encryption on */
 };
 /* Owned; never NULL. */
 struct vr_domain_capabilities *vr_domains_capabilities(struct vr_domains *domains);
@@ -107,6 +108,10 @@ struct vr_domain_ticket {
     const char *password;
     int64_t ttl;           /* seconds; <= 0: does not expire */
     const char *connected; /* keep, disconnect, fail; NULL: libvirt's default */
+    /* LOCK_SCREEN, LOGOUT, SHUTDOWN, REBOOT or NONE when the last viewer leaves; NULL: as before.
+     * Shutdown and reboot follow @leave_delay minutes later. */
+    const char *leave;
+    int64_t leave_delay;
 };
 bool vr_domain_set_ticket(struct vr_domains *domains, const char *id,
                           const struct vr_domain_ticket *ticket, struct vr_error **error);

@@ -238,12 +238,18 @@ static void on_graphics(virConnectPtr conn, virDomainPtr dom, int phase,
     vr_auto_vm struct vr_vm *vm = find(domains, dom);
     if (!vm)
         return;
+    if (!remote)
+        return;
+    /* Who has only connected has not shown a ticket yet. */
     vr_mutex_lock(&domains->lock);
-    g_clear_pointer(&vm->client_ip, g_free);
-    if (phase == VIR_DOMAIN_EVENT_GRAPHICS_INITIALIZE && remote)
-        vm->client_ip = g_strdup(remote->node);
+    bool changed = false;
+    if (phase == VIR_DOMAIN_EVENT_GRAPHICS_INITIALIZE)
+        changed = vr_viewer_came(vm, remote->node, remote->service);
+    else if (phase == VIR_DOMAIN_EVENT_GRAPHICS_DISCONNECT)
+        changed = vr_viewer_left(vm, remote->node, remote->service);
     vr_mutex_unlock(&domains->lock);
-    vr_chore_push(domains, vm, announce, NULL);
+    if (changed)
+        vr_chore_push(domains, vm, announce, NULL);
 }
 
 bool vr_event_register(struct vr_domains *domains, virConnectPtr conn)

@@ -65,6 +65,7 @@ struct vr_domain_host *vr_host_view_new(struct vr_domains *domains)
     view->host = (struct vr_domain_host){
         .tcg = domains->config->accel == VR_ACCEL_TCG,
         .spice = view->capabilities->spice,
+        .spice_tls = view->capabilities->spice_tls,
         .qxl = view->capabilities->qxl,
         .machines = (const char *const *)view->capabilities->machines,
         .os_name = view->os_name,

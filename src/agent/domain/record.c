@@ -35,6 +35,8 @@ static char *text_of(const struct vr_vm *vm)
     set_text(file, "xml", vm->xml_record);
     g_key_file_set_boolean(file, RECORD_GROUP, "shutdown-asked", vm->shutdown_asked);
     g_key_file_set_boolean(file, RECORD_GROUP, "destroy-asked", vm->destroy_asked);
+    set_text(file, "leave", vr_leave_word(vm->leave));
+    g_key_file_set_integer(file, RECORD_GROUP, "leave-delay", (int)vm->leave_delay);
     if (vm->state == VR_STATE_DOWN) {
         g_key_file_set_integer(file, RECORD_GROUP, "exit-code", vm->exit_code);
         g_key_file_set_integer(file, RECORD_GROUP, "exit-reason", (int)vm->exit_reason);
@@ -90,6 +92,10 @@ static struct vr_vm *read_record(const char *path, const char *id)
     vm->started = g_key_file_get_int64(file, RECORD_GROUP, "started", NULL);
     vm->shutdown_asked = g_key_file_get_boolean(file, RECORD_GROUP, "shutdown-asked", NULL);
     vm->destroy_asked = g_key_file_get_boolean(file, RECORD_GROUP, "destroy-asked", NULL);
+    g_autofree char *leave = g_key_file_get_string(file, RECORD_GROUP, "leave", NULL);
+    vm->leave = vr_leave_parse(leave);
+    vm->leave_delay =
+        (unsigned)MAX(0, g_key_file_get_integer(file, RECORD_GROUP, "leave-delay", NULL));
     /* After the host's boot the clock is younger than the record. */
     vm->changed =
         MIN(g_key_file_get_uint64(file, RECORD_GROUP, "changed", NULL), vr_domain_clock());

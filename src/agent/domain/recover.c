@@ -79,6 +79,7 @@ static bool adopt(struct vr_domains *domains, virDomainPtr dom, GHashTable *seen
         vm->xml_record = g_strdup(xml);
         vr_mutex_unlock(&domains->lock);
         adopt_state(domains, vm, dom);
+        vr_console_recover(domains, vm, dom);
         vr_record_write(domains, vm);
         if (asked)
             virDomainDestroy(dom); /* the agent was killed between asking and doing */

@@ -168,6 +168,7 @@ static bool tick(struct vr_domains *domains, struct vr_vm *vm, int64_t now)
 {
     if (vm->shutdown_next && vm->shutdown_next <= now)
         next_stage(domains, vm, now);
+    vr_console_tick(domains, vm, now);
     switch (vm->state) {
     case VR_STATE_POWERING_UP:
     case VR_STATE_REBOOTING:

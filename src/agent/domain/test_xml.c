@@ -111,6 +111,7 @@ static void test_refusals(void)
         { "no devices", "<domain><uuid>x</uuid></domain>" },
         { "an unclosed tag", "<domain>" },
         { "a document type", "<!DOCTYPE domain [<!ENTITY x 'y'>]><domain/>" },
+        { "SPICE alone where QEMU has none", DOMAIN("", "<graphics type='spice'/>") },
         { "a lease", DOMAIN("", "<lease><key>x</key></lease>") },
         { "metadata of a disk that is not there", DOMAIN(PDIV("v"), "") },
         { "a volume that cannot be prepared",
@@ -124,8 +125,29 @@ static void test_refusals(void)
         g_test_message("%s", rows[i].what);
         vr_auto_error struct vr_error *error = NULL;
         vr_auto_tree xmlDoc *doc = vr_tree_parse(rows[i].xml, strlen(rows[i].xml), &error);
-        g_assert_false(doc && vr_domain_xml_prepare(doc, &hosts[0].host, &error));
+        g_assert_false(doc && vr_domain_xml_prepare(doc, &hosts[1].host, &error));
         g_assert_nonnull(error);
+    }
+}
+
+static void test_qemu_conf(void)
+{
+    static const struct {
+        const char *what, *text;
+        bool on;
+    } rows[] = {
+        { "nothing", "", false },
+        { "on", "vnc_tls = 1\n", true },
+        { "without blanks, at the end of the file", "user=\"root\"\nvnc_tls=1", true },
+        { "off", "vnc_tls = 0\n", false },
+        { "a comment", "# vnc_tls = 1\n", false },
+        { "a comment behind it", "vnc_tls = 1 # encrypt\n", true },
+        { "another that begins alike", "vnc_tls_x509_verify = 1\n", false },
+        { "the last one counts", "vnc_tls = 1\nvnc_tls = 0\n", false },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("%s", rows[i].what);
+        g_assert_true(vr_qemu_conf_flag(rows[i].text, "vnc_tls") == rows[i].on);
     }
 }
 
@@ -244,6 +266,7 @@ int main(int argc, char **argv)
     g_assert_nonnull(golden_dir);
     g_test_add_func("/domain/XML of a Manager is made fit for the host", test_golden);
     g_test_add_func("/domain/XML that makes no sense is refused", test_refusals);
+    g_test_add_func("/domain/flags of libvirt's configuration", test_qemu_conf);
     g_test_add_func("/domain/metadata is made, changed and removed", test_metadata);
     g_test_add_func("/domain/the hash is that of the devices alone", test_hash);
     g_test_add_func("/domain/every end has its reason", test_exit_reasons);

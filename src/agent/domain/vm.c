@@ -43,6 +43,7 @@ struct vr_vm *vr_vm_new(const char *id)
     vm->nics = g_ptr_array_new_with_free_func(nic_free);
     vm->drives = g_ptr_array_new_with_free_func(drive_free);
     vm->displays = g_ptr_array_new_with_free_func(display_free);
+    vm->viewers = g_ptr_array_new_with_free_func(g_free);
     return vm;
 }
 
@@ -70,6 +71,7 @@ void vr_vm_unref(struct vr_vm *vm)
     g_ptr_array_unref(vm->nics);
     g_ptr_array_unref(vm->drives);
     g_ptr_array_unref(vm->displays);
+    g_ptr_array_unref(vm->viewers);
     vr_sample_free(vm->last);
     vr_sample_free(vm->before);
     vr_guest_free(vm->guest);

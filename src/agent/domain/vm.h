@@ -54,6 +54,15 @@ struct vr_vm_display {
     int port, tls_port;
 };
 
+/* What the host does when the last viewer of the consoles leaves. */
+enum vr_leave_action {
+    VR_LEAVE_NONE,
+    VR_LEAVE_LOCK_SCREEN,
+    VR_LEAVE_LOGOUT,
+    VR_LEAVE_SHUTDOWN,
+    VR_LEAVE_REBOOT,
+};
+
 /* What the guest agent told.  Immutable once published; replaced as a whole. */
 struct vr_guest;
 
@@ -72,7 +81,6 @@ struct vr_vm {
     bool creating;          /* a creator works on it */
     bool destroy_asked, shutdown_asked, reboot_ends, rebooted_away, lost_guest_channel;
     bool has_agent_channel, agent_connected, agent_answered;
-    bool spice_only;
     int exit_code;
     enum vr_exit_reason exit_reason;
     char *exit_message;
@@ -84,6 +92,11 @@ struct vr_vm {
     uint64_t min_memory; /* KiB */
     uint64_t balloon_target;
     GPtrArray *nics, *drives, *displays;
+    /* consoles: who is let in ("address port", owned), and what to do when nobody is left */
+    GPtrArray *viewers;
+    enum vr_leave_action leave;
+    unsigned leave_delay; /* minutes */
+    int64_t leave_at;     /* monotonic us: the last one left for good; 0: nothing to do */
     struct vr_sample *last, *before;
     struct vr_guest *guest;
     int64_t guest_next; /* monotonic us of the next question to the guest */
@@ -205,6 +218,18 @@ void vr_guest_report(const struct vr_guest *guest, struct vr_rpc_vm_stats *stats
 /* Starts questions that are due; never blocks. */
 void vr_guest_tick(struct vr_domains *domains) VR_EXCLUDES(domains->lock);
 void vr_guest_ask(gpointer vm, gpointer domains); /* an asker's function */
+
+/* ---- consoles (console.c) */
+const char *vr_leave_word(enum vr_leave_action action);
+enum vr_leave_action vr_leave_parse(const char *word); /* NULL and unknown words: none */
+/* A viewer was let in, a connection ended.  True when `client_ip` is another now. */
+bool vr_viewer_came(struct vr_vm *vm, const char *node, const char *service);
+bool vr_viewer_left(struct vr_vm *vm, const char *node, const char *service);
+/* Asks QEMU who looks at a machine that is adopted. */
+void vr_console_recover(struct vr_domains *domains, struct vr_vm *vm, virDomainPtr dom)
+    VR_EXCLUDES(domains->lock);
+void vr_console_tick(struct vr_domains *domains, struct vr_vm *vm, int64_t now)
+    VR_REQUIRES(domains->lock);
 
 /* ---- stopping (stop.c) */
 void vr_stop_tick(struct vr_domains *domains) VR_EXCLUDES(domains->lock);

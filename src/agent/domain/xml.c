@@ -86,12 +86,31 @@ static void fit_machine(xmlNode *root, const char *const *machines)
     vr_tree_set_attr(type, "machine", family);
 }
 
-static void fit_graphics(xmlNode *devices, const struct vr_domain_host *host)
+/* A machine that asked for SPICE alone would have no console at all. */
+static bool drop_spice_graphics(xmlNode *devices, struct vr_error **error)
+{
+    unsigned others = 0, dropped = 0;
+    VR_TREE_EACH (graphics, devices, "graphics") {
+        if (!vr_tree_attr_is(graphics, "type", "spice")) {
+            others++;
+            continue;
+        }
+        vr_tree_remove(graphics);
+        dropped++;
+    }
+    if (!dropped || others)
+        return true;
+    vr_agent_error(error, vm_create,
+                   "QEMU on this host has no SPICE. Give the machine a VNC console instead.");
+    return false;
+}
+
+static bool fit_graphics(xmlNode *devices, const struct vr_domain_host *host,
+                         struct vr_error **error)
 {
     if (!host->spice) {
-        VR_TREE_EACH (graphics, devices, "graphics")
-            if (vr_tree_attr_is(graphics, "type", "spice"))
-                vr_tree_remove(graphics);
+        if (!drop_spice_graphics(devices, error))
+            return false;
         VR_TREE_EACH (channel, devices, "channel")
             if (vr_tree_attr_is(channel, "type", "spicevmc"))
                 vr_tree_remove(channel);
@@ -114,6 +133,7 @@ static void fit_graphics(xmlNode *devices, const struct vr_domain_host *host)
             vr_tree_set_attr(model, "heads", heads);
         }
     }
+    return true;
 }
 
 static void fit_graphics_device(xmlNode *graphics, const struct vr_domain_host *host)
@@ -299,7 +319,8 @@ bool vr_domain_xml_prepare(xmlDoc *doc, const struct vr_domain_host *host, struc
     if (host->tcg)
         fit_accelerator(root);
     fit_machine(root, host->machines);
-    fit_graphics(devices, host);
+    if (!fit_graphics(devices, host, error))
+        return false;
     VR_TREE_EACH (device, devices, NULL)
         if (!vr_domain_xml_prepare_device(device, host, error))
             return false;

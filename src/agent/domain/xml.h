@@ -64,5 +64,8 @@ char *vr_domain_metadata_get(xmlNode *root, const char *name);
 /* Sets (NULL removes) a scalar, making the metadata when it is missing. */
 void vr_domain_metadata_set(xmlNode *root, const char *name, const char *type, const char *value);
 
+/* Whether a flag of libvirt's qemu.conf, whose text this is, is on. */
+bool vr_qemu_conf_flag(const char *text, const char *key);
+
 /* What the Manager compares to see that devices changed: over <devices>, as decimal text. */
 char *vr_domain_devices_hash(const char *xml);

@@ -31,6 +31,7 @@ VERB(get_capabilities)
         .cpu_model = known->cpu_model,
         .libvirt_version = known->libvirt_version,
         .qemu_version = known->qemu_version,
+        .vnc_tls = known->vnc_tls,
     };
     struct vr_rpc_vdsm_capabilities *out = vr_devices_capabilities(agent->config, &virt);
     vr_domain_capabilities_free(known);

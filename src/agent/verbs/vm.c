@@ -117,6 +117,8 @@ VERB(update_device)
                              ? vr_enum_word(&vr_enum_rpc_vm_ticket_conflict_action,
                                             (int)update->existing_conn_action)
                              : NULL,
+            .leave = update->disconnect_action,
+            .leave_delay = VR_GET(update, console_disconnect_action_delay, 0),
         };
         good = vr_domain_set_ticket(agent->domains, p->vm_id, &ticket, error);
     } else {
