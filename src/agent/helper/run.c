@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,15 +27,14 @@ static const char *const child_environment[] = {
 
 /* Between fork and exec: only calls that are safe after a fork of many threads. */
 static void __attribute__((noreturn))
-child(const struct vr_run *run, const char *path, int out, int err, pid_t parent)
+child(const struct vr_run *run, const char *path, int in, int out, int err, pid_t parent)
 {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     setpgid(0, 0);
-    int null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
         _exit(126);
     if (run->directory > 0 && fchdir(run->directory) < 0)
         _exit(126);
@@ -155,12 +155,29 @@ static const char *last_line(char *text)
     return line ? line + 1 : text;
 }
 
+/* A descriptor that reads @input to its end.  In memory, because it may hold a password, and not a
+ * pipe, because nobody has to feed it then. */
+static int open_input(const char *input)
+{
+    if (!input)
+        return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int fd = memfd_create("stdin", MFD_CLOEXEC);
+    size_t length = strlen(input);
+    if (fd >= 0 && (write(fd, input, length) != (ssize_t)length || lseek(fd, 0, SEEK_SET) != 0)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 bool vr_run(struct vr_run *run, struct vr_error **error)
 {
     g_autofree char *path = g_find_program_in_path(run->argv[0]);
-    int out[2] = { -1, -1 }, err[2] = { -1, -1 };
-    if (!path || pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0) {
+    int in = open_input(run->input), out[2] = { -1, -1 }, err[2] = { -1, -1 };
+    if (!path || in < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0) {
         vr_error_set(error, &vr_fault_system, "%s cannot be run.", run->argv[0]);
+        if (in >= 0)
+            close(in);
         if (out[0] >= 0) {
             close(out[0]);
             close(out[1]);
@@ -169,7 +186,8 @@ bool vr_run(struct vr_run *run, struct vr_error **error)
     }
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        child(run, path, out[1], err[1], parent);
+        child(run, path, in, out[1], err[1], parent);
+    close(in);
     close(out[1]);
     close(err[1]);
     if (pid < 0) {

@@ -16,6 +16,7 @@
 struct vr_run {
     const char *const *argv; /* NULL ended; argv[0] is looked up in PATH */
     int directory;           /* descriptor of the working directory; 0 is the caller's own */
+    const char *input;       /* the whole of stdin, borrowed; NULL: nothing */
     uint64_t deadline_ms;    /* 0: none */
     size_t output_max;       /* of stdout; 0: 1 MiB; more makes the run fail */
     const gint *cancel;      /* atomic; not 0 ends the child; may be NULL */

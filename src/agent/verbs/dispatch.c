@@ -13,6 +13,7 @@ static const struct {
     [VR_LANE_HOST] = { "host", 4, 160 },
     [VR_LANE_VIRT] = { "virt", 8, 160 },
     [VR_LANE_NETWORK] = { "network", 2, 16 },
+    [VR_LANE_FENCE] = { "fence", 8, 32 },
 };
 
 /* Slower than that is worth a line: the Manager gives up after 180 s. */

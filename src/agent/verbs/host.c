@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "agent/fence/fence.h"
 #include "codec/codec.h"
 
 /* The verbs of class Host but for storage and images. */
@@ -180,9 +181,8 @@ VERB(set_safe_networks)
 
 VERB(fence_node)
 {
-    const struct vr_rpc_host_fence_node_params *p = params;
-    vr_agent_error(error, fence_agent, "%s", p->agent ? p->agent : "");
-    return false;
+    *result = vr_fence_node(params, error);
+    return *result != NULL;
 }
 
 VERB(get_all_vm_stats)
@@ -277,7 +277,7 @@ const struct vr_verb_row vr_verbs_host[] = {
     { &vr_verb_host_set_ha_maintenance_mode, VR_LANE_HOST, nothing },
     { &vr_verb_host_setup_networks, VR_LANE_NETWORK, set_up_networks },
     { &vr_verb_host_set_safe_network_config, VR_LANE_NETWORK, set_safe_networks },
-    { &vr_verb_host_fence_node, VR_LANE_NETWORK, fence_node },
+    { &vr_verb_host_fence_node, VR_LANE_FENCE, fence_node },
     { &vr_verb_host_get_all_vm_stats, VR_LANE_HOST, get_all_vm_stats },
     { &vr_verb_host_get_vm_list, VR_LANE_HOST, get_vm_list },
     { &vr_verb_host_get_vm_full_list, VR_LANE_VIRT, get_vm_full_list },

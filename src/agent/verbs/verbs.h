@@ -29,13 +29,14 @@ struct vr_agent {
     struct vr_storage *storage; /* NULL: storage verbs answer 44 */
     struct vr_rpc_server *server;
     GHashTable *table; /* const struct vr_verb * -> const struct vr_verb_row * */
-    struct vr_lane *lanes[3];
+    struct vr_lane *lanes[4];
 };
 
 enum vr_lane_kind {
     VR_LANE_HOST,    /* reports; quick */
     VR_LANE_VIRT,    /* virtual machines */
     VR_LANE_NETWORK, /* networks */
+    VR_LANE_FENCE,   /* the power of other hosts: waits for slow devices */
 };
 
 /*
