@@ -59,6 +59,10 @@ def site():
     agent = free_port_pair()
     site = Site(state, BUILD, free_port(), agent, agent + 1)
     site.address = "127.0.0.1"
+    # What keeps people from switching a booting host off would only keep the tests waiting.
+    site.options = {"FenceQuietTimeBetweenOperationsInSec": 0, "ServerRebootTimeout": 5,
+                    "FenceStartStatusDelayBetweenRetriesInSec": 1, "FenceStartStatusRetries": 2,
+                    "FenceStopStatusDelayBetweenRetriesInSec": 1, "FenceStopStatusRetries": 2}
     try:
         site.prepare()
         site.start_libvirt()

@@ -87,6 +87,7 @@ class Site:
         self.say = say or (lambda text: None)
         self.processes = None
         self.address = main_address()
+        self.options = {}  # of the Manager: name -> value
 
     def path(self, *parts):
         return os.path.join(self.state, *parts)
@@ -116,6 +117,8 @@ class Site:
                     "--agent", "agent.image-port=%d" % self.image_port,
                     "--agent", "libvirt.uri=qemu:///system",
                     "--agent", "libvirt.serial-log-dir=%s" % self.path("log", "serial")]
+        for name, value in self.options.items():
+            command += ["--manager", "options.%s=%s" % (name, value)]
         os.makedirs(self.path("log", "serial"), exist_ok=True)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:

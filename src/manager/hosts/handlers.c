@@ -4,6 +4,7 @@
 #include "manager/engine/call.h"
 
 #include "gen/routes.h"
+#include "manager/fence/fence.h"
 #include "manager/vms/vms.h"
 
 /* The `write` handlers of hosts (facts/manager-behaviour.md 1.4, facts/rest-api.md 8.1). */
@@ -186,6 +187,13 @@ void vr_host_update(struct vr_call *call)
         goto fail;
     }
 
+    if (wanted->power_management && VR_GET(wanted->power_management, enabled, false) &&
+        !vr_fence_has_agent(call->engine, host->id, NULL)) {
+        vr_error_set(&error, &vr_fault_host_no_fence_agent,
+                     "Add a fence agent to the host before its power management is enabled.");
+        goto fail;
+    }
+
     struct vr_txn *txn = vr_txn_new(call->engine);
     struct vr_host *edit = VR_EDIT(txn, HOST, host, host->id);
     if (wanted->name)
@@ -243,6 +251,7 @@ void vr_host_remove(struct vr_call *call)
     vr_hosts_unwatch(call->engine, id);
     struct vr_txn *txn = vr_txn_new(call->engine);
     nics_remove_all(txn, id);
+    vr_fence_forget(txn, id);
     vr_event_add(txn, VR_EVENT_USER_REMOVE_VDS,
                  &(struct vr_event_about){ .user = vr_call_user(call),
                                            .host = host,

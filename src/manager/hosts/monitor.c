@@ -414,6 +414,17 @@ static void connected_tick(struct monitor *monitor, enum vr_host_status status)
     }
 }
 
+/* A host that was restarted is silent for a while by its nature; then it is lost (1.1, Reboot). */
+static bool reboot_is_over(struct monitor *monitor, const struct vr_host *host)
+    VR_REQUIRES(vr_role_engine);
+static bool reboot_is_over(struct monitor *monitor, const struct vr_host *host)
+{
+    return VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_REBOOT &&
+           vr_engine_monotonic_ms(monitor->engine) >
+               monitor->last_success +
+                   vr_engine_config(monitor->engine)->ServerRebootTimeout * 1000;
+}
+
 static void tick(struct vr_engine *engine, void *arg)
 {
     struct monitor *monitor = arg;
@@ -425,7 +436,9 @@ static void tick(struct vr_engine *engine, void *arg)
     }
     monitor->timer =
         vr_engine_after(engine, TICK_MS(vr_engine_config(engine)), tick, monitor);
-    if (monitor->connected) {
+    if (reboot_is_over(monitor, host)) {
+        lost_for_good(monitor, host);
+    } else if (monitor->connected) {
         connected_tick(monitor, VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED));
     } else if (!monitor->connecting) {
         struct vr_world *world = vr_engine_world(engine);

@@ -3,6 +3,7 @@
 
 extern const struct vr_job_type vr_job_run_vm, vr_job_add_disk, vr_job_extend_disk,
     vr_job_remove_disk;
+extern const struct vr_job_type vr_job_fence_host;
 extern const struct vr_job_type vr_job_add_storage_domain, vr_job_remove_storage_domain,
     vr_job_attach_storage_domain, vr_job_activate_storage_domain,
     vr_job_deactivate_storage_domain, vr_job_detach_storage_domain;
@@ -23,5 +24,6 @@ const struct vr_job_type *const vr_job_types[] = {
     &vr_job_activate_storage_domain,
     &vr_job_deactivate_storage_domain,
     &vr_job_detach_storage_domain,
+    &vr_job_fence_host,
     NULL,
 };

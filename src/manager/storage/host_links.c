@@ -219,3 +219,26 @@ void vr_storage_host_gone(struct vr_engine *engine, const char *host_id)
            VR_DATA_CENTER_STATUS_NOT_OPERATIONAL);
     vr_txn_commit(txn, NULL, NULL);
 }
+
+static void elect_another(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
+static void elect_another(struct vr_engine *engine, void *arg)
+{
+    g_autofree char *data_center_id = arg;
+    spm_elect(engine, data_center_id);
+}
+
+void vr_storage_host_dead(struct vr_txn *txn, const char *host_id)
+{
+    struct vr_engine *engine = vr_txn_engine(txn);
+    const struct vr_host *host = vr_txn_peek(txn, VR_KIND_HOST, host_id);
+    const struct vr_data_center *dc = host ? vr_hosts_data_center(engine, host) : NULL;
+    if (!dc || g_strcmp0(VR_LINK_ID(dc, spm_host), host_id) != 0)
+        return;
+    struct vr_data_center *edit = VR_EDIT(txn, DATA_CENTER, data_center, dc->id);
+    VR_CLEAR(edit, spm_host);
+    VR_SET(edit, status, VR_DATA_CENTER_STATUS_NOT_OPERATIONAL);
+    struct vr_host *dead = VR_EDIT(txn, HOST, host, host_id);
+    VR_SET(VR_SUB(dead, spm, spm), status, VR_SPM_STATUS_NONE);
+    /* After the caller's commit: whoever is elected must find the role free. */
+    vr_engine_after(engine, 0, elect_another, g_strdup(dc->id));
+}

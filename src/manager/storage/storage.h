@@ -26,3 +26,5 @@ void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
 /* A host that is no longer up: it is SPM no more. */
 void vr_storage_host_gone(struct vr_engine *engine, const char *host_id)
     VR_REQUIRES(vr_role_engine);
+/* Inside @txn: a host that surely does not run any more: where it was SPM, another may be elected. */
+void vr_storage_host_dead(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);
