@@ -75,7 +75,7 @@ def test_a_malformed_body_is_a_400_fault_and_changes_nothing(system, raw, kind, 
 
 
 def test_a_body_of_100_mib_is_refused_and_the_manager_lives(site, system):
-    """The client either gets a refusal or loses the connection; memory does not grow by the body."""
+    """A client that sends all of it before it reads gets the answer; memory does not grow by it."""
     manager = site.processes.find("manager")
 
     def resident():
@@ -86,24 +86,16 @@ def test_a_body_of_100_mib_is_refused_and_the_manager_lives(site, system):
     token = system._connection.authenticate()  # pylint: disable=protected-access
     tls = ssl.create_default_context(cafile=site.path("pki", "ca.pem"))
     connection = http.client.HTTPSConnection(site.address, site.port, context=tls, timeout=120)
-    status = None
-    try:
-        connection.putrequest("POST", "/ovirt-engine/api/vms")
-        connection.putheader("Authorization", "Bearer " + token)
-        connection.putheader("Content-Type", "application/xml")
-        connection.putheader("Content-Length", str(100 << 20))
-        connection.endheaders()
-        piece = b"<!-- " + b"x" * (1 << 20)
-        for _ in range(100):
-            connection.send(piece[:1 << 20])
-        status = connection.getresponse().status
-    except OSError:
-        try:
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            pass
+    connection.putrequest("POST", "/ovirt-engine/api/vms")
+    connection.putheader("Authorization", "Bearer " + token)
+    connection.putheader("Content-Type", "application/xml")
+    connection.putheader("Content-Length", str(100 << 20))
+    connection.endheaders()
+    piece = b"<!-- " + b"x" * (1 << 20)
+    for _ in range(100):
+        connection.send(piece[:1 << 20])
+    assert connection.getresponse().status == 413
     connection.close()
-    assert status in (None, 400, 413)
     assert site.processes.find("manager").pid == manager.pid
     assert resident() - before < 50 << 20
     assert system.clusters_service().list()

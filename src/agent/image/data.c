@@ -288,6 +288,19 @@ static enum MHD_Result serve_zero(struct MHD_Connection *connection,
     return vr_http_answer(connection, 200, NULL, "", false);
 }
 
+/* MHD_NO: go on and take the body; otherwise it is answered. */
+static enum MHD_Result refuse_patch(struct MHD_Connection *connection,
+                                    struct vr_http_request *request)
+{
+    const char *length = header(connection, "Content-Length");
+    char *rest;
+    uint64_t size;
+    if (length && (!number(length, &rest, &size) || *rest || size > VR_HTTP_BODY_MAX))
+        return plain(connection, 413, "The request is too large.\n");
+    request->body = g_string_new(NULL);
+    return MHD_NO;
+}
+
 static enum MHD_Result serve_patch(struct MHD_Connection *connection,
                                    struct vr_http_request *request)
 {
@@ -465,8 +478,7 @@ static enum MHD_Result begin(struct vr_image_server *server, struct MHD_Connecti
     case IMAGE_PUT:
         return refuse_put(connection, request);
     case IMAGE_PATCH:
-        request->body = g_string_new(NULL);
-        return MHD_NO;
+        return refuse_patch(connection, request);
     case IMAGE_GET:
         return serve_get(connection, request);
     case EXTENTS:

@@ -13,6 +13,7 @@
 struct vr_image_server {
     struct vr_tickets *tickets;
     struct MHD_Daemon *data, *control;
+    struct vr_linger *linger; /* of data's connections */
     unsigned delete_wait_s;
 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/image/http.h"
+#include "net/linger.h"
 
 /* facts/rest-api.md 9.3 names 8 readers and 8 writers a ticket; several transfers at once. */
 #define CONNECTIONS_MAX 128
@@ -67,9 +68,10 @@ struct vr_ticket_use **vr_http_use(struct MHD_Connection *connection)
     return info->socket_context;
 }
 
-static void on_connection(void *arg VR_UNUSED, struct MHD_Connection *connection VR_UNUSED,
-                          void **context, enum MHD_ConnectionNotificationCode code)
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
 {
+    struct vr_image_server *server = arg;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         *context = g_new0(struct vr_ticket_use *, 1);
     } else if (*context) {
@@ -77,6 +79,10 @@ static void on_connection(void *arg VR_UNUSED, struct MHD_Connection *connection
         vr_ticket_leave(*use);
         g_free(use);
         *context = NULL;
+        /* A client that still sends an image nobody wants gets to read why. */
+        vr_linger_take(server->linger,
+                       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+                           ->connect_fd);
     }
 }
 
@@ -134,7 +140,7 @@ static struct MHD_Daemon *start_data(struct vr_image_server *server,
     unsigned n = 0;
 #define ITEM(name, value, pointer)                                                                 \
     items[n++] = (struct MHD_OptionItem){ name, (intptr_t)(value), (void *)(uintptr_t)(pointer) }
-    ITEM(MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL);
+    ITEM(MHD_OPTION_NOTIFY_CONNECTION, on_connection, server);
     ITEM(MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL);
     ITEM(MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL);
     ITEM(MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, NULL);
@@ -158,6 +164,7 @@ struct vr_image_server *vr_image_server_start(const struct vr_image_server_optio
 {
     struct vr_image_server *server = g_new0(struct vr_image_server, 1);
     server->tickets = vr_tickets_new();
+    server->linger = vr_linger_new("linger");
     server->delete_wait_s = o->delete_wait_s ? o->delete_wait_s : 60;
     server->data = start_data(server, o, true);
     /* A machine without IPv6. */
@@ -194,6 +201,7 @@ void vr_image_server_stop(struct vr_image_server *server)
         MHD_stop_daemon(server->control);
     if (server->data)
         MHD_stop_daemon(server->data);
+    vr_linger_free(server->linger);
     vr_tickets_free(server->tickets);
     g_free(server);
 }

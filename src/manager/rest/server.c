@@ -13,6 +13,7 @@
 #include "manager/rest/fault.h"
 #include "manager/rest/waiter.h"
 #include "manager/session/token.h"
+#include "net/linger.h"
 
 /* Request line and headers of one request; longer ones get 431 or 414. */
 #define HEADER_BYTES (32 * 1024)
@@ -22,6 +23,7 @@
 struct vr_server {
     struct MHD_Daemon *daemon;
     struct vr_waiters *waiters;
+    struct vr_linger *linger;
     vr_server_handler *handler;
     void *arg;
     size_t body_max;
@@ -85,6 +87,17 @@ static void end(void *arg, struct MHD_Connection *connection, void **state,
     if (*state)
         request_free(*state);
     *state = NULL;
+}
+
+/* A client that still sends a body which was refused gets to read why. */
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct vr_server *server = arg;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+        vr_linger_take(server->linger,
+                       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+                           ->connect_fd);
 }
 
 static size_t leave_escapes(void *arg, struct MHD_Connection *connection, char *text)
@@ -268,6 +281,7 @@ struct vr_server *vr_server_start(const struct vr_server_options *options,
     server->body_max = options->body_max ? options->body_max : MiB(8);
     server->port = port;
     server->waiters = vr_waiters_new();
+    server->linger = vr_linger_new("linger");
     unsigned threads = options->threads ? options->threads : MAX(2, g_get_num_processors());
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
@@ -281,10 +295,12 @@ struct vr_server *vr_server_start(const struct vr_server_options *options,
         options->connections_per_address ? options->connections_per_address : 1024U,
         MHD_OPTION_CONNECTION_TIMEOUT, options->idle_s ? options->idle_s : 60U,
         MHD_OPTION_URI_LOG_CALLBACK, begin, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes,
-        NULL, MHD_OPTION_NOTIFY_COMPLETED, end, NULL, MHD_OPTION_END);
+        NULL, MHD_OPTION_NOTIFY_COMPLETED, end, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        server, MHD_OPTION_END);
     if (!server->daemon) {
         close(fd);
         vr_waiters_free(server->waiters);
+        vr_linger_free(server->linger);
         g_free(server);
         vr_error_set(error, &vr_fault_system,
                      "Cannot start the HTTPS server: the certificate and its key do not fit.");
@@ -304,6 +320,7 @@ void vr_server_stop(struct vr_server *server)
         return;
     MHD_stop_daemon(server->daemon);
     vr_waiters_free(server->waiters);
+    vr_linger_free(server->linger);
     g_free(server);
 }
 
