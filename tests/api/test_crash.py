@@ -11,19 +11,28 @@ from ovirtsdk4 import types
 from helpers import LIMIT, gone, serial_log, status_of, wait_for
 
 
-def qemu_pids():
-    """Every QEMU process with its start: a machine that was touched would have another."""
+def qemu_pids(site):
+    """Every QEMU process of the site with its start: a machine that was touched would have another."""
     found = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
-            if os.path.basename(os.readlink("/proc/%s/exe" % entry)).startswith("qemu-system"):
+            if not os.path.basename(os.readlink("/proc/%s/exe" % entry)).startswith("qemu-system"):
+                continue
+            with open("/proc/%s/cmdline" % entry, "rb") as file:
+                ours = site.state.encode() in file.read()
+            if ours:
                 with open("/proc/%s/stat" % entry, encoding="utf-8") as file:
                     found[int(entry)] = file.read().rpartition(")")[2].split()[19]
         except OSError:
             pass
     return found
+
+
+def spm_starts(api):
+    """How often a host was found or made the storage pool manager (IRS_HOSTED_ON_VDS)."""
+    return sum(event["code"] == "204" for event in api.get("events")["event"])
 
 
 def kill(site, name):
@@ -33,41 +42,44 @@ def kill(site, name):
 
 
 def test_the_machine_survives_the_death_of_the_agent(site, api, vm):
-    before = qemu_pids()
+    before = qemu_pids(site)
     ticks = serial_log(site, vm).count(b"tick ")
     kill(site, "agent")
     site.start_agent()
     wait_for(lambda: serial_log(site, vm).count(b"tick ") > ticks, True)
-    assert before.items() <= qemu_pids().items()
+    assert before.items() <= qemu_pids(site).items()
     hosts = api.get("hosts")["host"]
     api.wait_status("hosts/" + hosts[0]["id"], "up", LIMIT)
     api.wait_status("vms/" + vm, "up", LIMIT)
 
 
 def test_the_machine_survives_the_death_of_the_manager(site, api, vm):
-    before = qemu_pids()
+    before = qemu_pids(site)
     known = api.get("vms/" + vm)
     kill(site, "manager")
     site.start_manager()
     api.token = None
     after = api.wait_status("vms/" + vm, "up", LIMIT)
     assert after["id"] == known["id"] and after["name"] == known["name"]
-    assert before.items() <= qemu_pids().items()
+    assert before.items() <= qemu_pids(site).items()
     host = api.get("hosts")["host"][0]
     api.wait_status("hosts/" + host["id"], "up", LIMIT)
 
 
 def test_the_machine_survives_the_death_of_both(site, api, vm):
-    before = qemu_pids()
+    before = qemu_pids(site)
     boots = serial_log(site, vm).count(b"GUEST READY")
+    starts = spm_starts(api)
     kill(site, "manager")
     kill(site, "agent")
     site.start_agent()
     site.start_manager()
     api.token = None
     api.wait_status("vms/" + vm, "up", LIMIT)
-    assert before.items() <= qemu_pids().items()
+    assert before.items() <= qemu_pids(site).items()
     assert serial_log(site, vm).count(b"GUEST READY") == boots
+    # Neither remembers that the host managed the storage pool: it is made sure of.
+    wait_for(lambda: spm_starts(api) > starts, True)
 
 
 def test_what_was_answered_before_a_kill_is_there_after_it(site, api):

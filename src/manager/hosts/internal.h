@@ -14,6 +14,7 @@ struct monitor {
     uint64_t timer;
 
     bool connecting, connected;
+    bool linked;  /* its storage was seen to over this connection */
     bool asking;  /* for capabilities: one chain of questions at a time */
     bool polling; /* for statistics */
     unsigned ticks;

@@ -40,7 +40,7 @@ static const struct vr_host *host_of(struct monitor *monitor)
 
 static void forget_answers(struct monitor *monitor)
 {
-    monitor->connected = monitor->connecting = false;
+    monitor->connected = monitor->connecting = monitor->linked = false;
     monitor->asking = monitor->polling = false;
 }
 
@@ -132,20 +132,31 @@ static void ask_host_stats(struct monitor *monitor, vr_host_answer *done)
 static void first_stats_answer(struct vr_engine *engine, const void *result, int code,
                                const char *message, void *arg) VR_REQUIRES(vr_role_engine);
 
+static bool serves(enum vr_host_status status)
+{
+    return status == VR_HOST_STATUS_UP || status == VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE ||
+           status == VR_HOST_STATUS_MAINTENANCE;
+}
+
 static void storage_ready(struct vr_engine *engine, const char *host_id, const char *unreachable,
                           void *arg) VR_REQUIRES(vr_role_engine);
 static void storage_ready(struct vr_engine *engine, const char *host_id, const char *unreachable,
                           void *arg)
 {
     struct monitor *monitor = arg;
-    if (!monitor->dead && monitor->connected) {
-        if (unreachable) {
-            monitor->asking = false;
-            struct vr_txn *txn = vr_txn_new(engine);
-            vr_hosts_set_unfit(txn, host_id, VR_UNFIT_STORAGE, unreachable);
-            vr_txn_commit(txn, NULL, NULL);
-        } else {
+    const struct vr_host *host = host_of(monitor);
+    if (!monitor->dead && monitor->connected && host) {
+        enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
+        monitor->linked = !unreachable;
+        if (!unreachable) {
             ask_host_stats(monitor, first_stats_answer);
+        } else {
+            monitor->asking = false;
+            if (status != VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE) {
+                struct vr_txn *txn = vr_txn_new(engine);
+                vr_hosts_set_unfit(txn, host_id, VR_UNFIT_STORAGE, unreachable);
+                vr_txn_commit(txn, NULL, NULL);
+            }
         }
     }
     monitor_unref(monitor);
@@ -214,12 +225,6 @@ static void hardware_answer(struct vr_engine *engine, const void *result, int co
     monitor_unref(monitor);
 }
 
-static bool serves(enum vr_host_status status)
-{
-    return status == VR_HOST_STATUS_UP || status == VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE ||
-           status == VR_HOST_STATUS_MAINTENANCE;
-}
-
 static void capabilities_answer(struct vr_engine *engine, const void *result, int code,
                                 const char *message, void *arg) VR_REQUIRES(vr_role_engine);
 static void capabilities_answer(struct vr_engine *engine, const void *result, int code,
@@ -245,7 +250,8 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
     vr_txn_commit(txn, NULL, NULL);
     vr_vms_host_changed(engine, monitor->host_id);
 
-    if (unfit || was_up) {
+    /* One that was up when the Manager went away may have lost its storage and its role since. */
+    if (unfit || (was_up && monitor->linked)) {
         monitor->asking = false;
         goto out;
     }
@@ -325,11 +331,14 @@ static void first_stats_answer(struct vr_engine *engine, const void *result, int
                                const char *message, void *arg)
 {
     struct monitor *monitor = arg;
-    if (!monitor->dead && host_of(monitor)) {
+    const struct vr_host *host = host_of(monitor);
+    if (!monitor->dead && host) {
+        enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
         monitor->asking = false;
         if (!failed(monitor, code, message)) {
             keep_stats(monitor, result);
-            come_up(monitor);
+            if (!serves(status))
+                come_up(monitor);
         }
     }
     monitor_unref(monitor);
