@@ -48,6 +48,8 @@ def add_data_domain(api, host, name, folder):
         domain = api.add("storagedomains", {
             "name": name, "type": "data", "host": {"id": host["id"]},
             "storage": {"type": "localfs", "path": folder}})
+    # Its making is a job; once it is attached, its status shows below the data centre alone.
+    api.wait_status("storagedomains/" + domain["id"], ("unattached", None), STORAGE_WAIT)
     attached = "datacenters/%s/storagedomains" % center["id"]
     here = [entry for entry in api.get(attached).get("storage_domain", [])
             if entry["id"] == domain["id"]]
