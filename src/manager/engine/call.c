@@ -28,7 +28,8 @@ struct call {
     struct vr_error *error;
     char *id, *job_id;
     void *object;
-    bool wait; /* for the job */
+    bool wait;      /* for the job */
+    bool wait_told; /* vr_call_wait_by_default() */
 };
 
 static struct call *of(const struct vr_call *call)
@@ -287,6 +288,11 @@ void vr_call_answer(struct vr_call *base, int status, void *object)
     reply_soon(call);
 }
 
+void vr_call_wait_by_default(struct vr_call *base)
+{
+    of(base)->wait_told = true;
+}
+
 static bool expects(const struct vr_call *call, const char *token)
 {
     const char *expect = vr_call_param(call, "expect");
@@ -319,7 +325,8 @@ void vr_call_commit_job(struct vr_call *base, struct vr_txn *txn, const char *jo
                         const char *id)
 {
     struct call *call = of(base);
-    call->wait = job_id && (expects(base, "201-created") || !async_flag(base, true));
+    call->wait =
+        job_id && (expects(base, "201-created") || !async_flag(base, !call->wait_told));
     call->reply.created = base->operation->method == VR_METHOD_POST;
     call->reply.status = !call->reply.created ? 200 : job_id && !call->wait ? 202 : 201;
     call->reply.creation_status = job_id && !call->wait ? "pending" : NULL;
@@ -334,7 +341,7 @@ void vr_call_commit_remove(struct vr_call *base, struct vr_txn *txn, const char 
     struct call *call = of(base);
     bool given = vr_call_param(base, "async");
     bool async = async_flag(base, false) || expects(base, "202-accepted");
-    call->wait = job_id && given && !async;
+    call->wait = job_id && (given || call->wait_told) && !async;
     call->reply.status = async ? 202 : 200;
     call->reply.action_status = job_id && !call->wait ? "in_progress" : "complete";
     call->job_id = g_strdup(job_id);
@@ -344,11 +351,23 @@ void vr_call_commit_remove(struct vr_call *base, struct vr_txn *txn, const char 
 void vr_call_commit_action(struct vr_call *base, struct vr_txn *txn, const char *job_id)
 {
     struct call *call = of(base);
-    call->wait = job_id && !async_flag(base, true);
+    call->wait = job_id && !async_flag(base, !call->wait_told);
     bool running = job_id && !call->wait;
     call->reply.status = running ? 202 : 200;
     call->reply.action_status = running ? "in_progress" : "complete";
     call->job_id = g_strdup(job_id);
     call->object = g_steal_pointer(&base->body);
+    commit(call, txn);
+}
+
+void vr_call_commit_object(struct vr_call *base, struct vr_txn *txn, const char *job_id,
+                           void *object)
+{
+    struct call *call = of(base);
+    call->wait = job_id != NULL;
+    call->reply.created = base->operation->method == VR_METHOD_POST;
+    call->reply.status = call->reply.created ? 201 : 200;
+    call->job_id = g_strdup(job_id);
+    call->object = object;
     commit(call, txn);
 }

@@ -116,6 +116,13 @@ void vr_call_commit_remove(struct vr_call *call, struct vr_txn *txn, const char 
  * With `async=false` it waits for the job. */
 void vr_call_commit_action(struct vr_call *call, struct vr_txn *txn, const char *job_id)
     VR_REQUIRES(vr_role_engine);
+/* Commits (@txn may be NULL), waits for the job (may be NULL), then answers with @object (taken): for
+ * what is no entity of its own. */
+void vr_call_commit_object(struct vr_call *call, struct vr_txn *txn, const char *job_id,
+                           void *object) VR_REQUIRES(vr_role_engine);
+/* Before one of the endings above with a job: a caller that does not say `async` waits, because how
+ * the job ends is what it asked for. */
+void vr_call_wait_by_default(struct vr_call *call) VR_REQUIRES(vr_role_engine);
 /* Answers with @object (taken) and this HTTP status, without a commit. */
 void vr_call_answer(struct vr_call *call, int status, void *object) VR_REQUIRES(vr_role_engine);
 

@@ -199,6 +199,7 @@ void vr_storage_domains_add(struct vr_call *call)
     g_autofree char *id = g_strdup(domain->id);
     g_autofree char *job = start_job(call, txn, &vr_job_add_storage_domain,
                                      context_new(id, NULL, host->id, false), "Adding", domain);
+    vr_call_wait_by_default(call); /* clients attach it at once */
     vr_call_commit_job(call, txn, job, VR_KIND_STORAGE_DOMAIN, id);
 }
 
