@@ -1,18 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """What guests report and the devices of running machines: discs, plugs, statistics, watchdogs."""
 
+import os
+
 import ovirtsdk4 as sdk
 import pytest
 from ovirtsdk4 import types
 
-from helpers import wait_for
+from helpers import MEMORY, connect, gone, open_transfer, put, serial_log, status_of, wait_for
 
 NOWHERE = "12345678-1234-1234-1234-123456789abc"
+DRIVE = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture
 def service(system, vm):
     return system.vms_service().vm_service(vm)
+
+
+@pytest.fixture
+def idle(system, host):
+    """A machine that never runs."""
+    made = system.vms_service().add(types.Vm(
+        name="idle", cluster=types.Cluster(name="Default"), template=types.Template(name="Blank"),
+        memory=MEMORY, memory_policy=types.MemoryPolicy(guaranteed=MEMORY)))
+    service = system.vms_service().vm_service(made.id)
+    yield service
+    service.remove()
+    wait_for(gone(service), True)
+
+
+def events(system, code):
+    return [event for event in system.events_service().list(max=200) if event.code == code]
+
+
+def said(site, vm_id, line):
+    return serial_log(site, vm_id).count(line.encode())
+
+
+def refused(status, call, *arguments, **named):
+    with pytest.raises(sdk.Error) as failure:
+        call(*arguments, **named)
+    assert failure.value.code == status
+    return str(failure.value)
 
 
 def first_nic(service):
@@ -83,3 +113,125 @@ def test_the_guest_says_what_it_is(service):
     assert system.kernel.version.major >= 5
     assert seen.guest_time_zone.name == "UTC"
     assert seen.guest_time_zone.utc_offset == "+00:00"
+
+
+# --- discs -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def iso(site, domain, guest_image):
+    """The guest's bootable disc, uploaded as a disk of content type iso."""
+    connection = connect(site)
+    system = connection.system_service()
+    path = os.path.join(guest_image, "guest.iso")
+    made = system.disks_service().add(types.Disk(
+        name="guest.iso", content_type=types.DiskContentType.ISO, format=types.DiskFormat.RAW,
+        sparse=False, provisioned_size=os.path.getsize(path),
+        storage_domains=[types.StorageDomain(id=domain["id"])]))
+    service = system.disks_service().disk_service(made.id)
+    wait_for(status_of(service), types.DiskStatus.OK)
+    transfer = open_transfer(system, made.id, types.ImageTransferDirection.UPLOAD,
+                             types.DiskFormat.RAW)
+    assert put(site, transfer.get().transfer_url, path) == 200
+    transfer.finalize()
+    wait_for(status_of(service), types.DiskStatus.OK)
+    assert service.get().content_type == types.DiskContentType.ISO
+    yield made.id
+    service.remove()
+    wait_for(gone(service), True)
+    connection.close()
+
+
+def drive(service):
+    return service.cdroms_service().cdrom_service(DRIVE)
+
+
+def disc(file):
+    return types.Cdrom(file=types.File(id=file))
+
+
+def test_a_machine_has_one_drive_which_is_empty_at_first(idle):
+    drives = idle.cdroms_service().list()
+    assert [entry.id for entry in drives] == [DRIVE]
+    assert drives[0].file is None
+    assert drive(idle).get().vm.id == idle.get().id
+    with pytest.raises(sdk.NotFoundError):
+        idle.cdroms_service().cdrom_service(NOWHERE).get()
+    with pytest.raises(sdk.NotFoundError):
+        idle.cdroms_service().cdrom_service(NOWHERE).update(disc(""))
+
+
+def test_the_disc_of_the_next_start_is_kept(idle, iso):
+    assert drive(idle).update(disc(iso)).file.id == iso
+    assert drive(idle).get().file.id == iso
+    assert drive(idle).get(current=True).file is None
+    drive(idle).update(disc(""))
+    assert drive(idle).get().file is None
+    assert idle.cdroms_service().add(disc(iso)).file.id == iso
+    assert drive(idle).get().file.id == iso
+    assert idle.get(follow="cdroms").cdroms[0].file.id == iso
+
+
+def test_a_disc_that_does_not_exist_is_refused(idle, disk):
+    assert "no ISO image" in refused(409, drive(idle).update, disc("no.iso"))
+    refused(409, drive(idle).update, disc(NOWHERE))
+    refused(409, drive(idle).update, disc(disk))  # a disk, but of data
+    assert drive(idle).get().file is None
+
+
+def test_the_drive_of_a_machine_that_is_down_has_no_current_disc(idle, iso):
+    assert "not running" in refused(409, drive(idle).update, disc(iso), current=True)
+    assert drive(idle).get().file is None
+
+
+def test_a_running_machine_gets_another_disc_and_gives_it_back(site, system, service, vm, iso):
+    changes, ejections = len(events(system, 38)), len(events(system, 521))
+    seen = said(site, vm, "CD VGUEST")
+    answer = drive(service).update(disc(iso), current=True)
+    assert answer.file.id == iso
+    assert drive(service).get(current=True).file.id == iso
+    assert drive(service).get().file is None  # nothing for the next start
+    wait_for(lambda: said(site, vm, "CD VGUEST") > seen, True)
+    empty = said(site, vm, "CD -")
+    drive(service).update(disc(""), current=True)
+    assert drive(service).get(current=True).file is None
+    wait_for(lambda: said(site, vm, "CD -") > empty, True)
+    assert len(events(system, 38)) == changes + 1
+    assert len(events(system, 521)) == ejections + 1
+
+
+def test_an_image_in_a_drive_is_not_removed(system, service, iso):
+    drive(service).update(disc(iso), current=True)
+    refused(409, system.disks_service().disk_service(iso).remove)
+    drive(service).update(disc(""), current=True)
+    assert system.disks_service().disk_service(iso).get().id == iso
+
+
+def test_run_once_boots_from_the_disc_and_the_next_start_from_the_disk(site, system, service, vm,
+                                                                       iso):
+    service.stop()
+    wait_for(status_of(service), types.VmStatus.DOWN)
+    from_disc, from_disk = said(site, vm, "GUEST BOOT cd"), said(site, vm, "GUEST BOOT disk")
+    service.start(vm=types.Vm(
+        cdroms=[disc(iso)],
+        os=types.OperatingSystem(boot=types.Boot(devices=[types.BootDevice.CDROM]))))
+    wait_for(lambda: said(site, vm, "GUEST BOOT cd"), from_disc + 1)
+    assert service.get().run_once
+    assert drive(service).get(current=True).file.id == iso
+    assert drive(service).get().file is None
+    service.stop()
+    wait_for(status_of(service), types.VmStatus.DOWN)
+    assert drive(service).get(current=True).file is None
+    service.start()
+    wait_for(lambda: said(site, vm, "GUEST BOOT disk"), from_disk + 1)
+    assert said(site, vm, "GUEST BOOT cd") == from_disc + 1
+    wait_for(status_of(service), types.VmStatus.UP)
+    assert not service.get().run_once
+
+
+def test_a_start_with_a_disc_that_is_gone_is_refused(idle):
+    message = refused(409, idle.start, vm=types.Vm(
+        cdroms=[disc("gone.iso")],
+        os=types.OperatingSystem(boot=types.Boot(devices=[types.BootDevice.CDROM]))))
+    assert "gone.iso" in message
+    assert idle.get().status == types.VmStatus.DOWN

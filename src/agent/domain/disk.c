@@ -150,7 +150,13 @@ bool vr_domain_change_cd(struct vr_domains *domains, const char *id,
             vr_tree_set_attr(disk, "type", block ? "block" : "file");
             vr_tree_set_attr(vr_tree_ensure(disk, "source"), block ? "dev" : "file", path);
         }
-        good = vr_change_device(&change, disk, &vr_agent_fault_change_disk, error);
+        /* By force: a guest that has the old disc mounted keeps the tray shut. */
+        g_autofree char *text = vr_tree_text(change.doc, disk);
+        good = virDomainUpdateDeviceFlags(change.dom, text,
+                                          VIR_DOMAIN_AFFECT_LIVE |
+                                              VIR_DOMAIN_DEVICE_MODIFY_FORCE) == 0;
+        if (!good)
+            vr_connection_error(error, &vr_agent_fault_change_disk);
     }
     if (good) {
         note_medium(&change, target, &medium);

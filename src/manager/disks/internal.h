@@ -12,6 +12,9 @@
 #define VR_RPC_PREALLOCATED 1
 #define VR_RPC_SPARSE 2
 
+/* Capacities are whole blocks of these bytes (facts/storage-format.md 6.2). */
+#define DISK_BLOCK 4096
+
 /* --- jobs.c --- */
 
 extern const struct vr_job_type vr_job_add_disk, vr_job_extend_disk, vr_job_remove_disk;

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/disks/internal.h"
 
+#include "manager/vms/vms.h"
+
 /* Making, growing and removing disks: what is checked, and the jobs that do it (facts/rest-api.md
  * 8.2). */
 
 #define MAX_SIZE ((int64_t)GiB(64 * 1024)) /* far above what a file system takes; no overflow below */
 #define MAX_DESCRIPTION 500
+
+static int64_t whole_blocks(int64_t size)
+{
+    return (size + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
+}
 
 bool disk_place(struct vr_engine *engine, const struct vr_disk *disk, struct disk_place *ret_place,
                 struct vr_error **error)
@@ -42,7 +49,10 @@ const struct vr_vm *disk_user(struct vr_engine *engine, const char *disk_id, boo
                                      VR_GET(attachment, active, true))))
             return vm;
     }
-    return NULL;
+    const struct vr_disk *disk = VR_PEEK(head, DISK, disk, disk_id);
+    bool iso = disk && VR_GET(disk, content_type, VR_DISK_CONTENT_TYPE_DATA) ==
+                           VR_DISK_CONTENT_TYPE_ISO;
+    return iso ? vr_vms_with_disc(engine, disk_id) : NULL;
 }
 
 bool disk_is_free(struct vr_engine *engine, const struct vr_disk *disk, const char *verb,
@@ -182,8 +192,7 @@ static void fill(struct vr_disk *disk, const struct vr_storage_domain *domain)
     if (!disk->alias)
         VR_SET_STRING(disk, alias, disk->name ? disk->name : "");
     VR_SET_STRING(disk, name, disk->alias);
-    /* Capacities are whole blocks of 4096 (facts/storage-format.md 6.2). */
-    VR_SET(disk, provisioned_size, (disk->provisioned_size + 4095) / 4096 * 4096);
+    VR_SET(disk, provisioned_size, whole_blocks(disk->provisioned_size));
     VR_SET(disk, actual_size, 0);
     VR_SET(disk, total_size, 0);
     VR_SET(disk, status, VR_DISK_STATUS_LOCKED);
@@ -244,7 +253,7 @@ char *disk_extend(struct vr_txn *txn, const struct vr_call *call, const struct v
                   int64_t size, struct vr_error **error)
 {
     struct disk_place place = { 0 };
-    size = (size + 4095) / 4096 * 4096;
+    size = whole_blocks(size);
     if (size < VR_GET(disk, provisioned_size, 0) || size > MAX_SIZE) {
         vr_error_set(error, &vr_fault_disk_shrink, "A disk only grows, from %" G_GINT64_FORMAT
                      " to at most %" G_GINT64_FORMAT " bytes.",

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/disks/internal.h"
 #include "manager/disks/transfer.h"
 
 #include <json-c/json.h>
@@ -159,8 +160,10 @@ static void complete(struct vr_engine *engine, const void *result, int code, con
         transferred = MAX(transferred, json_object_get_int64(member));
     json_object_put(ticket);
     bool raw = transfer && VR_GET(transfer, format, VR_DISK_FORMAT_RAW) == VR_DISK_FORMAT_RAW;
-    if (transfer && transfer_is_upload(transfer) && raw && transferred < VR_GET(transfer, size, 0)) {
-        /* A raw image that ends early would be a disk with an end of old or no data. */
+    if (transfer && transfer_is_upload(transfer) && raw &&
+        transferred < VR_GET(transfer, size, 0) - (DISK_BLOCK - 1)) {
+        /* A raw image that ends early would be a disk with an end of old or no data; that the last
+         * block is not full is our own rounding. */
         vr_error_set(&error, &vr_fault_transfer_incomplete,
                      "%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
                      " bytes were transferred: the image is shorter than the disk.",

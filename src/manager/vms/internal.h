@@ -6,6 +6,7 @@
 #include "manager/engine/call.h"
 #include "manager/job/job.h"
 #include "manager/sched/sched.h"
+#include "manager/vms/launch.h"
 #include "manager/vms/vms.h"
 
 struct placement;
@@ -51,6 +52,20 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
 /* The document of VM.create; owned. */
 char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *vm, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);
+
+/* Whether it runs, or would start, on the chip set that has SATA and PCI Express. */
+bool vm_is_q35(struct vr_engine *engine, const struct vr_vm *vm) VR_REQUIRES(vr_role_engine);
+
+/* --- disc.c --- */
+
+extern const struct vr_job_type vr_job_change_disc;
+/* Where the image with the id @file is, for @vm; an empty medium for NULL or "".  False and an error
+ * when there is none or it cannot be used now. */
+bool vm_medium_find(struct vr_engine *engine, const struct vr_vm *vm, const char *file,
+                    struct vr_launch_medium *ret_medium, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);
+/* The id of what a start puts into the drive; borrowed; NULL or "": nothing. */
+const char *vm_boot_disc(const struct vr_vm *vm, const struct vr_vm *run_once);
 
 /* --- guest.c --- */
 

@@ -197,17 +197,17 @@ static void assign_targets(const struct vr_launch *launch, struct target *target
         case VR_DISK_INTERFACE_IDE:
         case VR_DISK_INTERFACE_SATA:
             if (is_q35(launch) || interface == VR_DISK_INTERFACE_SATA) {
-                sd += sd == 2; /* the CD-ROM's */
+                sd += sd == VR_LAUNCH_CDROM_INDEX; /* the CD-ROM's */
                 target_name(targets[i].name, "sd", sd++);
                 targets[i].bus = "sata";
             } else {
-                hd += hd == 2;
+                hd += hd == VR_LAUNCH_CDROM_INDEX;
                 target_name(targets[i].name, "hd", hd++);
                 targets[i].bus = "ide";
             }
             break;
         case VR_DISK_INTERFACE_VIRTIO_SCSI:
-            sd += sd == 2;
+            sd += sd == VR_LAUNCH_CDROM_INDEX;
             target_name(targets[i].name, "sd", sd++);
             targets[i].bus = "scsi";
             break;
@@ -286,8 +286,8 @@ static void write_cdrom(struct xml *x, const struct vr_launch *launch)
 
     open_tag(x, "disk", "type", "file", "device", "cdrom", "snapshot", "no", NULL);
     empty_tag(x, "driver", "name", "qemu", "type", "raw", "error_policy", "report", NULL);
-    open_tag(x, "source", "file", launch->cdrom_path ? launch->cdrom_path : "", "startupPolicy",
-             "optional", NULL);
+    /* The host puts the image's path there, or leaves the drive empty. */
+    open_tag(x, "source", "file", "", "startupPolicy", "optional", NULL);
     empty_tag(x, "seclabel", "model", "dac", "type", "none", "relabel", "no", NULL);
     close_tag(x, "source");
     empty_tag(x, "target", "dev", dev, "bus", is_q35(launch) ? "sata" : "ide", NULL);

@@ -25,6 +25,14 @@ struct vr_launch_nic {
     const char *filter;                    /* nwfilter name, or NULL */
 };
 
+/* What is in the CD drive: a disk of content type iso; image_id NULL: nothing. */
+struct vr_launch_medium {
+    const char *pool_id, *domain_id, *image_id, *volume_id;
+};
+
+/* The drive is the third of its bus: sdc on SATA, hdc on IDE, whatever else there is. */
+#define VR_LAUNCH_CDROM_INDEX 2
+
 struct vr_launch {
     const struct vr_vm *vm; /* with the overrides of a run once applied */
     const struct vr_cluster *cluster;
@@ -35,10 +43,7 @@ struct vr_launch {
     unsigned disk_count;
     const struct vr_launch_nic *nics;
     unsigned nic_count;
-    const char *cdrom_path; /* NULL: an empty drive */
-    struct {                /* a cdrom that is a disk of content type iso */
-        const char *pool_id, *domain_id, *image_id, *volume_id;
-    } cdrom;
+    struct vr_launch_medium cdrom;
     bool vnc, spice;
     const char *display_network; /* name; libvirt network vdsm-<name> is not needed when NULL */
     bool run_once, paused;

@@ -111,23 +111,6 @@ static void gather_nics(struct vr_engine *engine, const struct vr_vm *vm, struct
     }
 }
 
-/* A CD is a disk of content type iso, by its id (facts/rest-api.md 5.3). */
-static void set_cdrom(struct vr_engine *engine, struct vr_launch *launch, const char *file)
-    VR_REQUIRES(vr_role_engine);
-static void set_cdrom(struct vr_engine *engine, struct vr_launch *launch, const char *file)
-{
-    struct vr_inventory *head = vr_engine_head(engine);
-    const struct vr_disk *iso = file && file[0] ? VR_PEEK(head, DISK, disk, file) : NULL;
-    const struct vr_storage_domain *domain =
-        iso ? VR_PEEK(head, STORAGE_DOMAIN, storage_domain, VR_LINK_ID(iso, storage_domain)) : NULL;
-    if (!domain)
-        return;
-    launch->cdrom.pool_id = VR_LINK_ID(domain, data_center);
-    launch->cdrom.domain_id = domain->id;
-    launch->cdrom.image_id = iso->id;
-    launch->cdrom.volume_id = iso->image_id;
-}
-
 static const char *machine_of(const struct vr_vm *vm, const struct vr_cluster *cluster)
 {
     if (vm->custom_emulated_machine && vm->custom_emulated_machine[0])
@@ -152,6 +135,14 @@ static const char *cpu_model_of(const struct vr_vm *vm, const struct vr_cluster 
             return "host-model";
     }
     return "host-model";
+}
+
+bool vm_is_q35(struct vr_engine *engine, const struct vr_vm *stored)
+{
+    vr_auto struct vr_vm *vm = effective(stored);
+    const struct vr_cluster *cluster =
+        VR_PEEK(vr_engine_head(engine), CLUSTER, cluster, VR_LINK_ID(vm, cluster));
+    return cluster && strstr(machine_of(vm, cluster), "q35");
 }
 
 char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, struct vr_error **error)
@@ -179,12 +170,8 @@ char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, struct
             .vnc = true,
             .paused = VR_GET(stored, start_paused, false),
         };
-        vr_auto struct vr_vm *once = parse_vm(stored->run_once_config);
-        const struct vr_cdrom *disc =
-            once && once->cdroms.len > 0 ? once->cdroms.items[0] : NULL;
-        set_cdrom(engine, &launch,
-                  disc && disc->file ? disc->file->id : stored->cdrom_file);
-        xml = vr_launch_xml(&launch);
+        if (vm_medium_find(engine, vm, stored->current_cdrom_file, &launch.cdrom, error))
+            xml = vr_launch_xml(&launch);
     }
     g_array_free(parts.disks, TRUE);
     g_array_free(parts.launch_nics, TRUE);

@@ -101,10 +101,13 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
     struct vr_engine *engine = vr_txn_engine(txn);
     struct vms *vms = vms_state(engine);
     struct vr_lock lock = { VR_KIND_VM, vm->id, true };
+    struct vr_launch_medium medium;
+    const char *disc = vm_boot_disc(vm, run_once);
     bool bootable;
 
     if (!check_state(vm, error) || !vr_locks_free(engine, &lock, 1, error) ||
-        !check_disks(engine, vm, &bootable, error) || !check_data_center(engine, vm, error))
+        !check_disks(engine, vm, &bootable, error) || !check_data_center(engine, vm, error) ||
+        !vm_medium_find(engine, vm, disc, &medium, error))
         return NULL;
     vr_auto struct vr_vm *merged = vr_copy(vm);
     if (run_once)
@@ -131,6 +134,7 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
     VR_CLEAR(edit, stop_reason);
     VR_CLEAR(edit, exit_message);
     VR_SET_LINK(edit, job, job, NULL);
+    VR_SET_STRING(edit, current_cdrom_file, disc && disc[0] ? disc : NULL);
     vr_vms_host_changed(engine, host_id);
     const struct vr_host *host = VR_PEEK(vr_engine_head(engine), HOST, host, host_id);
     vr_event_add(txn, VR_EVENT_USER_STARTED_VM,

@@ -25,6 +25,10 @@ void vr_vms_host_restarted(struct vr_txn *txn, const char *host_id) VR_REQUIRES(
 unsigned vr_vms_count_on(struct vr_engine *engine, const char *host_id)
     VR_REQUIRES(vr_role_engine);
 
+/* A running machine with the image @file in its CD drive, or NULL. */
+const struct vr_vm *vr_vms_with_disc(struct vr_engine *engine, const char *file)
+    VR_REQUIRES(vr_role_engine);
+
 /* The scheduler's picture of a host changed (entity, statistics): its row is made anew when next
  * wanted. */
 void vr_vms_host_changed(struct vr_engine *engine, const char *host_id)
