@@ -1,44 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "setup/pki.h"
+#include "setup/pki_private.h"
 
 #include <arpa/inet.h>
 #include <time.h>
 
 #include <gnutls/crypto.h>
-#include <gnutls/x509.h>
 
 #include "setup/file.h"
 
 /* A certificate or key of ours takes a few KiB. */
 #define FILE_LIMIT (64 * 1024)
-#define DAY ((time_t)24 * 60 * 60)
 
-static const struct vr_fault fault_pki = {
+const struct vr_fault fault_pki = {
     .name = "pki", .http = 500, .exit = 1, .text = "The certificates cannot be set up."
 };
 
-struct pair {
-    gnutls_x509_crt_t certificate; /* NULL when its file is missing */
-    gnutls_x509_privkey_t key;     /* NULL when its file is missing */
-};
-
-static void pair_done(struct pair *pair)
+void pair_done(struct pair *pair)
 {
     if (pair->certificate)
         gnutls_x509_crt_deinit(pair->certificate);
     if (pair->key)
         gnutls_x509_privkey_deinit(pair->key);
 }
-#define auto_pair __attribute__((cleanup(pair_done))) struct pair
 
-static bool tls_fail(struct vr_error **error, const char *what, int code)
+bool tls_fail(struct vr_error **error, const char *what, int code)
 {
     vr_error_set(error, &fault_pki, "%s: %s.", what, gnutls_strerror(code));
     return false;
 }
 
-/* Reads what is there of the two files.  A file that cannot be parsed is an error. */
-static bool pair_load(struct pair *pair, const char *certificate, const char *key,
+bool pair_load(struct pair *pair, const char *certificate, const char *key,
                       struct vr_error **error)
 {
     size_t size = 0;
@@ -113,8 +104,9 @@ static bool ensure_key(struct pair *pair, const char *path, unsigned bits, struc
     return save_key(pair->key, path, error);
 }
 
-/* What authority and leaf have in common: version, serial number, validity, key, key identifier. */
-static int fill_common(gnutls_x509_crt_t certificate, gnutls_x509_privkey_t key, unsigned days)
+/* What authority and leaf have in common: version, serial number, validity, key identifier; the
+ * key is set already. */
+static int fill_common(gnutls_x509_crt_t certificate, unsigned days)
 {
     unsigned char serial[16], id[20];
     size_t id_size = sizeof(id);
@@ -130,8 +122,6 @@ static int fill_common(gnutls_x509_crt_t certificate, gnutls_x509_privkey_t key,
         rc = gnutls_x509_crt_set_activation_time(certificate, now - 60 * 60);
     if (rc == 0)
         rc = gnutls_x509_crt_set_expiration_time(certificate, now + (time_t)days * DAY);
-    if (rc == 0)
-        rc = gnutls_x509_crt_set_key(certificate, key);
     if (rc == 0)
         rc = gnutls_x509_crt_get_key_id(certificate, 0, id, &id_size);
     if (rc == 0)
@@ -170,7 +160,9 @@ bool vr_pki_ensure_ca(const char *folder, const char *organization, unsigned key
     /* The number keeps two authorities of one organization apart in a browser's store. */
     g_autofree char *name = g_strdup_printf("%.40s CA %05u", organization,
                                             g_random_int_range(0, 100000));
-    int rc = fill_common(pair.certificate, pair.key, VR_PKI_CA_DAYS);
+    int rc = gnutls_x509_crt_set_key(pair.certificate, pair.key);
+    if (rc == 0)
+        rc = fill_common(pair.certificate, VR_PKI_CA_DAYS);
     if (rc == 0)
         rc = set_name(pair.certificate, GNUTLS_OID_X520_ORGANIZATION_NAME, organization);
     if (rc == 0)
@@ -268,15 +260,14 @@ static int add_names(gnutls_x509_crt_t certificate, const char *const *names)
     return 0;
 }
 
-static int sign_leaf(gnutls_x509_crt_t leaf, gnutls_x509_privkey_t key, const struct pair *ca,
-                     const struct vr_pki_request *request)
+int sign_leaf(gnutls_x509_crt_t leaf, const struct pair *ca, const struct vr_pki_request *request)
 {
     unsigned char id[64];
     size_t id_size = sizeof(id);
     char organization[128];
     size_t organization_size = sizeof(organization);
 
-    int rc = fill_common(leaf, key, request->days);
+    int rc = fill_common(leaf, request->days);
     if (rc == 0 &&
         gnutls_x509_crt_get_dn_by_oid(ca->certificate, GNUTLS_OID_X520_ORGANIZATION_NAME, 0, 0,
                                       organization, &organization_size) == 0)
@@ -333,7 +324,9 @@ bool vr_pki_ensure_certificate(const struct vr_pki_request *request, bool *ret_m
     if (pair.certificate)
         gnutls_x509_crt_deinit(pair.certificate);
     gnutls_x509_crt_init(&pair.certificate);
-    int rc = sign_leaf(pair.certificate, pair.key, &ca, request);
+    int rc = gnutls_x509_crt_set_key(pair.certificate, pair.key);
+    if (rc == 0)
+        rc = sign_leaf(pair.certificate, &ca, request);
     if (rc < 0)
         return tls_fail(error, request->certificate, rc);
     if (!save_certificate(pair.certificate, request->certificate, error))

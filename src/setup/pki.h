@@ -56,3 +56,35 @@ bool vr_pki_ensure_ca(const char *folder, const char *organization, unsigned key
  */
 bool vr_pki_ensure_certificate(const struct vr_pki_request *request, bool *ret_made,
                                struct vr_error **error);
+
+/* --- certificates for keys that somebody else has (pki_sign.c) --- */
+
+/* A request that is longer, or whose RSA key is smaller or larger, is refused. */
+#define VR_PKI_REQUEST_MAX (16 * 1024)
+#define VR_PKI_REQUEST_BITS_MIN 2048
+#define VR_PKI_REQUEST_BITS_MAX 8192
+
+/*
+ * The key of a certificate request (PKCS #10, PEM) that this key itself has signed: the only thing
+ * in it that is believed.  *@ret_key_id is the SHA-256 of the key's SubjectPublicKeyInfo in hex.
+ */
+bool vr_pki_request_key(const char *request, char **ret_key_id, struct vr_error **error);
+
+struct vr_pki_certificate {
+    char *pem;
+    char *subject;      /* RFC 4514 */
+    char *organization; /* or NULL */
+    char *fingerprint;  /* SHA-256 of the whole, hex */
+    char *key_id;       /* SHA-256 of its SubjectPublicKeyInfo, hex */
+    int64_t expires;    /* epoch, seconds */
+};
+void vr_pki_certificate_clear(struct vr_pki_certificate *certificate);
+
+/*
+ * Signs for the key of @request what @wanted says (its file names and key_bits do not count), but
+ * for no longer than the authority itself lives.  Nothing but the key comes from the request.
+ */
+bool vr_pki_sign(const char *request, const struct vr_pki_request *wanted,
+                 struct vr_pki_certificate *ret, struct vr_error **error);
+/* What a certificate says. */
+bool vr_pki_describe(const char *pem, struct vr_pki_certificate *ret, struct vr_error **error);
