@@ -74,6 +74,7 @@ struct vr_pki_certificate {
     char *pem;
     char *subject;      /* RFC 4514 */
     char *organization; /* or NULL */
+    char *common_name;  /* or NULL */
     char *fingerprint;  /* SHA-256 of the whole, hex */
     char *key_id;       /* SHA-256 of its SubjectPublicKeyInfo, hex */
     int64_t expires;    /* epoch, seconds */
@@ -88,3 +89,5 @@ bool vr_pki_sign(const char *request, const struct vr_pki_request *wanted,
                  struct vr_pki_certificate *ret, struct vr_error **error);
 /* What a certificate says. */
 bool vr_pki_describe(const char *pem, struct vr_pki_certificate *ret, struct vr_error **error);
+/* "ssh-rsa AAAA… vireo-manager" of an RSA certificate's key (RFC 4253, 6.6), or NULL for others. */
+char *vr_pki_openssh_key(const char *pem);

@@ -82,17 +82,17 @@ void vr_pki_certificate_clear(struct vr_pki_certificate *certificate)
     g_free(certificate->pem);
     g_free(certificate->subject);
     g_free(certificate->organization);
+    g_free(certificate->common_name);
     g_free(certificate->fingerprint);
     g_free(certificate->key_id);
     *certificate = (struct vr_pki_certificate){ 0 };
 }
 
-static char *organization_of(gnutls_x509_crt_t certificate)
+static char *part_of_name(gnutls_x509_crt_t certificate, const char *oid)
 {
     char text[256];
     size_t size = sizeof(text);
-    int rc = gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_ORGANIZATION_NAME, 0, 0,
-                                           text, &size);
+    int rc = gnutls_x509_crt_get_dn_by_oid(certificate, oid, 0, 0, text, &size);
     return rc < 0 ? NULL : g_strdup(text);
 }
 
@@ -115,7 +115,8 @@ static bool describe(gnutls_x509_crt_t certificate, struct vr_pki_certificate *r
         *ret = (struct vr_pki_certificate){
             .pem = g_strndup((char *)pem.data, pem.size),
             .subject = g_strndup((char *)subject.data, subject.size),
-            .organization = organization_of(certificate),
+            .organization = part_of_name(certificate, GNUTLS_OID_X520_ORGANIZATION_NAME),
+            .common_name = part_of_name(certificate, GNUTLS_OID_X520_COMMON_NAME),
             .fingerprint = hex_of(digest, size),
             .key_id = id_of(key),
             .expires = gnutls_x509_crt_get_expiration_time(certificate),
@@ -166,4 +167,38 @@ bool vr_pki_sign(const char *request, const struct vr_pki_request *wanted,
     if (rc < 0)
         return tls_fail(error, "The certificate cannot be signed", rc);
     return describe(leaf.certificate, ret, error);
+}
+
+static void append_part(GByteArray *blob, const gnutls_datum_t *part, bool number)
+{
+    /* A number with its highest bit set would be negative. */
+    bool pad = number && part->size && part->data[0] & 0x80;
+    uint32_t size = GUINT32_TO_BE(part->size + pad);
+    g_byte_array_append(blob, (const uint8_t *)&size, 4);
+    if (pad)
+        g_byte_array_append(blob, (const uint8_t *)"", 1);
+    g_byte_array_append(blob, part->data, part->size);
+}
+
+char *vr_pki_openssh_key(const char *pem)
+{
+    gnutls_datum_t text = { (unsigned char *)(uintptr_t)pem, (unsigned)strlen(pem) };
+    gnutls_datum_t m = { 0 }, e = { 0 };
+    const gnutls_datum_t name = { (unsigned char *)(uintptr_t) "ssh-rsa", 7 };
+    auto_pair pair = { 0 };
+    char *key = NULL;
+    gnutls_x509_crt_init(&pair.certificate);
+    if (gnutls_x509_crt_import(pair.certificate, &text, GNUTLS_X509_FMT_PEM) == 0 &&
+        gnutls_x509_crt_get_pk_rsa_raw(pair.certificate, &m, &e) == 0) {
+        GByteArray *blob = g_byte_array_new();
+        append_part(blob, &name, false);
+        append_part(blob, &e, true);
+        append_part(blob, &m, true);
+        g_autofree char *base64 = g_base64_encode(blob->data, blob->len);
+        key = g_strdup_printf("ssh-rsa %s vireo-manager\n", base64);
+        g_byte_array_unref(blob);
+    }
+    gnutls_free(m.data);
+    gnutls_free(e.data);
+    return key;
 }

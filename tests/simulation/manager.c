@@ -49,6 +49,35 @@ static void put_statistics(struct vr_world *world, int kind, const char *id, con
 {
 }
 
+/* Lost between the threads and the engine when the Manager is killed; otherwise it comes back. */
+struct sim_errand {
+    uint64_t number;
+    struct vr_errand *errand;
+};
+
+static void errand_free(gpointer data)
+{
+    struct sim_errand *out = data;
+    vr_errand_free(out->errand);
+    g_free(out);
+}
+
+static void errand_back(struct sim *sim, void *arg) VR_REQUIRES(vr_role_engine)
+{
+    struct sim_errand *out = arg;
+    vr_engine_errand_done(sim->engine, out->number, g_steal_pointer(&out->errand));
+}
+
+static void run_errand(struct vr_world *world, uint64_t number, struct vr_errand *errand)
+{
+    struct sim *sim = of(world);
+    struct sim_errand *out = g_new(struct sim_errand, 1);
+    *out = (struct sim_errand){ number, errand };
+    sim_errand_run(sim, errand);
+    sim_after(sim, 1 + sim_below(sim, 3000), sim->incarnation, "errand", errand_back, out,
+              errand_free);
+}
+
 static const struct vr_world_ops ops = {
     .wall_ms = wall_ms,
     .monotonic_ms = monotonic_ms,
@@ -58,6 +87,7 @@ static const struct vr_world_ops ops = {
     .host_connect = sim_host_connect,
     .host_disconnect = sim_host_disconnect,
     .host_call = sim_host_call,
+    .errand = run_errand,
     .statistics = put_statistics,
 };
 

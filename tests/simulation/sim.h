@@ -118,6 +118,8 @@ void sim_hosts_torment(struct sim *sim, void *nothing);
 void sim_manager_start(struct sim *sim);
 void sim_manager_kill(struct sim *sim);
 void sim_manager_done(struct sim *sim);
+/* Fills in @errand, with faults while the history is not calm (errands.c). */
+void sim_errand_run(struct sim *sim, struct vr_errand *errand);
 struct vr_engine *sim_engine(struct sim *sim); /* NULL between a kill and a start */
 struct vr_inventory *sim_committed(struct sim *sim);
 uint64_t sim_incarnation(const struct sim *sim);

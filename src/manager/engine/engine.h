@@ -44,6 +44,9 @@ void vr_engine_host_answer(struct vr_engine *engine, uint64_t call, const void *
                            const char *message) VR_REQUIRES(vr_role_engine);
 void vr_engine_host_state(struct vr_engine *engine, const char *host_id, bool connected,
                           const char *reason) VR_REQUIRES(vr_role_engine);
+/* Takes @errand. */
+void vr_engine_errand_done(struct vr_engine *engine, uint64_t number, struct vr_errand *errand)
+    VR_REQUIRES(vr_role_engine);
 /* @method "|virt|VM_status|<id>", @params raw JSON. */
 void vr_engine_host_event(struct vr_engine *engine, const char *host_id, const char *method,
                           const char *params) VR_REQUIRES(vr_role_engine);
@@ -76,6 +79,14 @@ typedef void vr_host_answer(struct vr_engine *engine, const void *result, int co
 void vr_engine_host_call(struct vr_engine *engine, const char *host_id, const struct vr_verb *verb,
                          const void *params, unsigned timeout_ms, const char *correlation_id,
                          vr_host_answer *done, void *arg) VR_REQUIRES(vr_role_engine);
+
+/* --- errands --- */
+
+/* @errand is borrowed; what is taken out of it is replaced by NULL. */
+typedef void vr_errand_done(struct vr_engine *engine, struct vr_errand *errand, void *arg);
+/* Takes @errand.  @done is never called from inside. */
+void vr_engine_errand(struct vr_engine *engine, struct vr_errand *errand, vr_errand_done *done,
+                      void *arg) VR_REQUIRES(vr_role_engine);
 
 /* --- transactions --- */
 

@@ -17,6 +17,11 @@ struct fake_call {
     unsigned timeout_ms;
 };
 
+struct fake_errand {
+    uint64_t number;
+    struct vr_errand *errand;
+};
+
 struct fake {
     struct vr_world world; /* first */
     struct vr_engine *engine;
@@ -29,6 +34,7 @@ struct fake {
     unsigned last_count;         /* changes of the last set */
     GQueue calls;                /* struct fake_call */
     GQueue connects;             /* host ids, owned */
+    GQueue errands;              /* struct fake_errand */
 };
 
 static struct fake *fake_of(struct vr_world *world)
@@ -85,6 +91,13 @@ static void fake_host_call(struct vr_world *world, uint64_t call, const char *ho
     g_queue_push_tail(&fake_of(world)->calls, fake);
 }
 
+static void fake_errand(struct vr_world *world, uint64_t number, struct vr_errand *errand)
+{
+    struct fake_errand *fake = g_new(struct fake_errand, 1);
+    *fake = (struct fake_errand){ number, errand };
+    g_queue_push_tail(&fake_of(world)->errands, fake);
+}
+
 static void fake_statistics(struct vr_world *world, int kind, const char *id, const void *object)
 {
 }
@@ -98,6 +111,7 @@ static const struct vr_world_ops fake_ops = {
     .host_connect = fake_connect,
     .host_disconnect = fake_disconnect,
     .host_call = fake_host_call,
+    .errand = fake_errand,
     .statistics = fake_statistics,
 };
 
@@ -107,6 +121,13 @@ static void fake_call_free(gpointer data)
     g_free(call->host_id);
     vr_unref(call->params);
     g_free(call);
+}
+
+static void fake_errand_free(gpointer data)
+{
+    struct fake_errand *errand = data;
+    vr_errand_free(errand->errand);
+    g_free(errand);
 }
 
 /* An engine that has loaded @changes (may be NULL) and started. */
@@ -131,6 +152,7 @@ static void fake_free(struct fake *fake)
     vr_config_free(fake->config);
     g_queue_clear_full(&fake->calls, fake_call_free);
     g_queue_clear_full(&fake->connects, g_free);
+    g_queue_clear_full(&fake->errands, fake_errand_free);
     g_free(fake);
 }
 

@@ -41,6 +41,10 @@ struct vr_engine {
     GHashTable *host_calls; /* call -> struct host_call */
     uint64_t last_host_call;
 
+    /* errands that are out */
+    GHashTable *errands; /* number -> struct pending_errand */
+    uint64_t last_errand;
+
     /* calls of REST that have not ended; parked: not begun, for want of a database */
     GQueue calls;
 
@@ -51,6 +55,10 @@ struct vr_engine {
     void **module_states; /* as vr_modules[] */
     unsigned modules_started;
 };
+
+/* errand.c */
+void errands_init(struct vr_engine *engine);
+void errands_done(struct vr_engine *engine);
 
 /* timers.c */
 void timers_init(struct vr_engine *engine);

@@ -137,6 +137,7 @@ static const struct vr_world_ops ops = {
     .host_connect = real_host_connect,
     .host_disconnect = real_host_disconnect,
     .host_call = real_host_call,
+    .errand = real_errand,
     .statistics = put_statistics,
 };
 
@@ -152,6 +153,7 @@ struct vr_real *vr_real_new(const struct vr_real_options *options, struct vr_err
     real->loop = vr_loop_new("engine");
     real->timer = vr_timer_new(real->loop, timer_ran, real);
     real->engine = vr_engine_new(&real->world, options->config, options->committed);
+    real_errands_init(real, options);
     real_hosts_init(real, options->io_threads ? options->io_threads : 2);
     real->store = vr_store_open(options->database, &store_ops, real, error);
     if (real->store)
@@ -209,6 +211,7 @@ void vr_real_free(struct vr_real *real)
         vr_loop_stop_thread(real->loop); /* from here on nothing is decided */
     vr_store_free(real->store);
     real_hosts_stop(real, started);
+    real_errands_stop(real);
     vr_engine_free(g_steal_pointer(&real->engine));
     real->stopped = true;
     vr_timer_free(real->timer);

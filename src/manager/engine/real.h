@@ -26,6 +26,10 @@ struct vr_real_options {
     const char *database;             /* libpq connection string */
     struct vr_tls *tls;               /* towards hosts; a reference is taken; NULL: bare TCP */
     unsigned io_threads;              /* 0: two */
+    /* Fills in @errand, on one of a few worker threads; gives up when @cancel_fd is readable.  NULL:
+     * every errand is refused. */
+    void (*errand)(struct vr_errand *errand, int cancel_fd, void *arg);
+    void *errand_arg;
 };
 
 /* Opens the database and loads it.  All borrowed things outlive the world. */

@@ -20,6 +20,11 @@ struct vr_real {
 
     struct vr_loop **io_loops;
     unsigned io_count, next_io;
+    void (*run_errand)(struct vr_errand *errand, int cancel_fd, void *arg);
+    void *errand_arg;
+    GThreadPool *slow_errands, *quick_errands;
+    int cancel_fd; /* readable once the world stops */
+
     GHashTable *hosts; /* host id -> struct host; the engine thread's */
 };
 
@@ -42,3 +47,9 @@ void real_host_disconnect(struct vr_world *world, const char *host_id);
 void real_host_call(struct vr_world *world, uint64_t call, const char *host_id,
                     const struct vr_verb *verb, const void *params, unsigned timeout_ms,
                     const char *correlation_id);
+
+/* real_errands.c */
+void real_errands_init(struct vr_real *real, const struct vr_real_options *options);
+/* Cancels and waits for what runs; after the engine thread has ended. */
+void real_errands_stop(struct vr_real *real);
+void real_errand(struct vr_world *world, uint64_t number, struct vr_errand *errand);

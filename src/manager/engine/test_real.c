@@ -4,6 +4,7 @@
 #include "net/rpc.h"
 #include "setup/pgcluster.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
 #define LIMIT_MS 60000
@@ -35,7 +36,7 @@ static void signal_wait(struct signal *signal, unsigned count)
 
 /* --- a module that records what becomes of a host --- */
 
-static struct signal ups, downs, events, answers;
+static struct signal ups, downs, events, answers, begun, signed_;
 static gint last_code;
 
 static void seen_state(void *state, const char *host_id, bool connected, const char *reason)
@@ -61,6 +62,19 @@ const struct vr_job_type *const vr_job_types[] = { NULL };
 static char *folder;
 static struct vr_pgcluster *cluster;
 
+/* Signs at once; a script runs until the Manager stops. */
+static void run_errand(struct vr_errand *errand, int cancel_fd, void *arg)
+{
+    struct pollfd cancel = { .fd = cancel_fd, .events = POLLIN };
+    if (errand->kind == VR_ERRAND_SSH) {
+        signal_add(&begun);
+        g_assert_cmpint(poll(&cancel, 1, LIMIT_MS), ==, 1);
+        vr_errand_refuse(errand, "cancelled");
+    } else {
+        errand->sign.certificate = g_strdup(errand->sign.request);
+    }
+}
+
 struct manager {
     struct vr_config *config;
     struct vr_inventory *committed;
@@ -78,7 +92,8 @@ static void manager_start(struct manager *manager)
     const struct vr_real_options options = { .config = manager->config,
                                              .committed = manager->committed,
                                              .statistics = manager->statistics,
-                                             .database = conninfo };
+                                             .database = conninfo,
+                                             .errand = run_errand };
     manager->real = vr_real_new(&options, &error);
     if (!manager->real)
         g_error("%s: %s", error->fault->name, error->detail);
@@ -260,6 +275,37 @@ static void test_host(void)
     vr_loop_unref(server.loop);
 }
 
+static void signed_one(struct vr_engine *engine, struct vr_errand *errand, void *arg)
+{
+    g_assert_cmpstr(errand->sign.certificate, ==, "request");
+    signal_add(&signed_);
+}
+
+static void never(struct vr_engine *engine, struct vr_errand *errand, void *arg)
+{
+    g_assert_not_reached();
+}
+
+/* More scripts than there are threads for them, then a signature. */
+static void send_errands(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine)
+{
+    for (unsigned i = 0; i < 20; i++)
+        vr_engine_errand(engine, vr_errand_new(VR_ERRAND_SSH), never, NULL);
+    struct vr_errand *errand = vr_errand_new(VR_ERRAND_SIGN);
+    errand->sign.request = g_strdup("request");
+    vr_engine_errand(engine, errand, signed_one, NULL);
+}
+
+static void test_errands(void)
+{
+    struct manager manager;
+    manager_start(&manager);
+    vr_engine_post(vr_real_engine(manager.real), send_errands, NULL);
+    signal_wait(&begun, 1);
+    signal_wait(&signed_, 1);
+    manager_stop(&manager); /* with errands that run and errands that wait */
+}
+
 static void start_cluster(void)
 {
     vr_auto_error struct vr_error *error = NULL;
@@ -287,6 +333,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/real/many threads call, and see what they were told", test_callers);
     g_test_add_func("/real/a host connects, answers, tells and is lost", test_host);
+    g_test_add_func("/real/errands never wait behind scripts, and all end with the Manager",
+                    test_errands);
     start_cluster();
     int code = g_test_run();
     stop_cluster();

@@ -12,6 +12,7 @@
  * come as vr_engine_…() calls on the engine thread.
  */
 
+#include "manager/engine/errand.h"
 #include "manager/inventory/inventory.h"
 #include "model/host.h"
 
@@ -50,6 +51,8 @@ struct vr_world_ops {
     void (*host_call)(struct vr_world *world, uint64_t call, const char *host_id,
                       const struct vr_verb *verb, const void *params, unsigned timeout_ms,
                       const char *correlation_id);
+    /* Work that blocks.  Takes @errand; answered exactly once by vr_engine_errand_done(number). */
+    void (*errand)(struct vr_world *world, uint64_t number, struct vr_errand *errand);
     /* Latest statistics for readers; not durable.  Takes a reference; NULL forgets. */
     void (*statistics)(struct vr_world *world, int kind, const char *id, const void *object);
 };

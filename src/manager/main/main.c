@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "manager/access/access.h"
+#include "manager/deploy/pages.h"
+#include "manager/deploy/site.h"
 #include "manager/engine/real.h"
 #include "manager/main/openapi.h"
 #include "manager/main/settings.h"
@@ -22,6 +24,7 @@
 #include "manager/session/journal.h"
 #include "manager/session/password.h"
 #include "setup/pgcluster.h"
+#include "setup/pki.h"
 
 #ifndef VR_VERSION
 #define VR_VERSION "0.1.0"
@@ -36,6 +39,8 @@ struct manager {
     struct vr_pgcluster *cluster;
     struct vr_inventory *committed;
     struct vr_statistics *statistics;
+    struct vr_deploy_site *site;
+    char *host_certificate; /* PEM, or NULL */
     struct vr_real *real;
     struct vr_sessions *sessions;
     struct vr_rest *rest;
@@ -52,6 +57,32 @@ static char *database_of(struct manager *manager, struct vr_error **error)
         !vr_pgcluster_wait_ready(manager->cluster, 0, DATABASE_WAIT_MS, error))
         return NULL;
     return vr_pgcluster_conninfo(manager->cluster);
+}
+
+/* What the Manager has for hosts that join. */
+static bool make_site(struct manager *manager, struct vr_error **error)
+{
+    const struct vr_settings *settings = manager->settings;
+    g_autofree char *key = NULL;
+    struct vr_pki_certificate https = { 0 };
+    if (!vr_settings_host_identity(settings, &manager->host_certificate, &key, error) ||
+        !vr_pki_describe(settings->https_certificate, &https, error))
+        return false;
+    const struct vr_deploy_site_options options = {
+        .config = manager->config,
+        .authority = settings->host_authority,
+        .ca = settings->https_ca,
+        .https_certificate = settings->https_certificate,
+        .certificate = manager->host_certificate,
+        .key = key,
+        .packages = settings->packages_dir,
+        .name = settings->https_name ? settings->https_name : https.common_name,
+    };
+    manager->site = vr_deploy_site_new(&options);
+    vr_pki_certificate_clear(&https);
+    if (key)
+        explicit_bzero(key, strlen(key));
+    return true;
 }
 
 static bool start_engine(struct manager *manager, struct vr_error **error)
@@ -74,6 +105,8 @@ static bool start_engine(struct manager *manager, struct vr_error **error)
         .statistics = manager->statistics,
         .database = database,
         .tls = tls,
+        .errand = vr_deploy_site_run,
+        .errand_arg = manager->site,
     };
     manager->real = vr_real_new(&options, error);
     if (tls)
@@ -179,6 +212,10 @@ static bool start_rest(struct manager *manager, struct vr_error **error)
         .tell_arg = manager,
     };
     manager->sessions = vr_sessions_new(&sessions);
+    const struct vr_page pages[] = {
+        { VR_DEPLOY_PACKAGE_PATH "/", vr_deploy_serve_package, manager->site },
+        { 0 },
+    };
     const struct vr_rest_options options = {
         .server = {
             .address = settings->https_address,
@@ -193,6 +230,8 @@ static bool start_rest(struct manager *manager, struct vr_error **error)
         .sessions = manager->sessions,
         .ca = settings->https_ca,
         .certificate = settings->https_certificate,
+        .manager_certificate = manager->host_certificate,
+        .pages = g_memdup2(pages, sizeof(pages)), /* lives as long as the program */
         .instance_id = vr_store_instance_id(vr_real_store(manager->real)),
         .version = API_VERSION,
         .openapi = vr_openapi,
@@ -202,6 +241,8 @@ static bool start_rest(struct manager *manager, struct vr_error **error)
         .database_arg = manager,
     };
     manager->rest = vr_rest_start(&options, error);
+    if (manager->rest)
+        vr_deploy_site_set_port(manager->site, vr_rest_port(manager->rest));
     return manager->rest != NULL;
 }
 
@@ -209,7 +250,7 @@ static bool start(struct manager *manager, struct vr_error **error)
 {
     manager->config = vr_config_new();
     return vr_settings_apply(manager->settings, manager->config, error) &&
-           start_engine(manager, error) && set_admin_password(manager, error) &&
+           make_site(manager, error) && start_engine(manager, error) && set_admin_password(manager, error) &&
            start_rest(manager, error) &&
            vr_settings_write_port(manager->settings, vr_rest_port(manager->rest), error);
 }

@@ -73,6 +73,7 @@ static bool read_https(struct vr_settings *settings, struct vr_error **error)
         settings->port_file = g_build_filename(beside, "run", "manager.port", NULL);
     }
     settings->https_address = text_of(settings, "https", "address");
+    settings->https_name = text_of(settings, "https", "name");
     settings->https_certificate = contents_of(settings, "https", "certificate", error);
     if (!settings->https_certificate)
         return false;
@@ -91,6 +92,9 @@ static bool read_hosts(struct vr_settings *settings, struct vr_error **error)
     unsigned given = !!settings->host_ca + !!settings->host_certificate + !!settings->host_key;
     if (given != 0 && given != 3)
         return wrong(settings, "hosts", "ca", "ca, certificate and key go together", error);
+    settings->host_authority = text_of(settings, "hosts", "authority");
+    if (!settings->host_authority && settings->host_ca)
+        settings->host_authority = g_path_get_dirname(settings->host_ca);
     return true;
 }
 
@@ -157,6 +161,8 @@ void vr_settings_free(struct vr_settings *settings)
     g_free(settings->host_ca);
     g_free(settings->host_certificate);
     g_free(settings->host_key);
+    g_free(settings->https_name);
+    g_free(settings->host_authority);
     g_free(settings->password_file);
     g_free(settings->password_reset);
     g_free(settings->packages_dir);
@@ -175,6 +181,18 @@ bool vr_settings_apply(const struct vr_settings *settings, struct vr_config *con
         }
     }
     return true;
+}
+
+bool vr_settings_host_identity(const struct vr_settings *settings, char **ret_certificate,
+                               char **ret_key, struct vr_error **error)
+{
+    *ret_certificate = *ret_key = NULL;
+    if (!settings->host_certificate)
+        return true;
+    *ret_certificate = contents_of(settings, "hosts", "certificate", error);
+    if (*ret_certificate)
+        *ret_key = contents_of(settings, "hosts", "key", error);
+    return *ret_key != NULL;
 }
 
 char *vr_settings_password(const struct vr_settings *settings, struct vr_error **error)

@@ -3,8 +3,7 @@
 #include "codec/codec.h"
 #include "manager/rest/exchange.h"
 
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
+#include "setup/pki.h"
 
 #define HTML "text/html; charset=UTF-8"
 #define PEM "application/x-x509-ca-cert"
@@ -23,36 +22,6 @@ static void serve_health(struct vr_rest *rest, struct vr_request *request)
         vr_reply_text(request, 500, HTML, "The database cannot be reached.");
 }
 
-/* "ssh-rsa AAAA..." of an RSA certificate (RFC 4253, 6.6), or NULL for other keys. */
-static char *openssh_key(const char *pem)
-{
-    gnutls_datum_t text = { (void *)(uintptr_t)pem, (unsigned)strlen(pem) }, m = { 0 }, e = { 0 };
-    gnutls_x509_crt_t certificate;
-    char *key = NULL;
-    gnutls_x509_crt_init(&certificate);
-    if (gnutls_x509_crt_import(certificate, &text, GNUTLS_X509_FMT_PEM) == 0 &&
-        gnutls_x509_crt_get_pk_rsa_raw(certificate, &m, &e) == 0) {
-        GByteArray *blob = g_byte_array_new();
-        const gnutls_datum_t name = { (void *)(uintptr_t)"ssh-rsa", 7 };
-        const gnutls_datum_t *parts[] = { &name, &e, &m };
-        for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
-            bool pad = i > 0 && parts[i]->size && parts[i]->data[0] & 0x80;
-            uint32_t size = GUINT32_TO_BE(parts[i]->size + pad);
-            g_byte_array_append(blob, (const uint8_t *)&size, 4);
-            if (pad)
-                g_byte_array_append(blob, (const uint8_t *)"", 1);
-            g_byte_array_append(blob, parts[i]->data, parts[i]->size);
-        }
-        g_autofree char *base64 = g_base64_encode(blob->data, blob->len);
-        key = g_strdup_printf("ssh-rsa %s vireo-manager\n", base64);
-        g_byte_array_unref(blob);
-    }
-    gnutls_free(m.data);
-    gnutls_free(e.data);
-    gnutls_x509_crt_deinit(certificate);
-    return key;
-}
-
 static void serve_pki(struct vr_rest *rest, struct vr_request *request)
 {
     const char *resource = vr_url_param(&request->url, "resource");
@@ -62,13 +31,14 @@ static void serve_pki(struct vr_rest *rest, struct vr_request *request)
         g_strcmp0(resource, "qemu-ca-certificate") == 0)
         pem = rest->options.ca;
     else if (g_strcmp0(resource, "engine-certificate") == 0)
-        pem = rest->options.certificate;
+        pem = rest->options.manager_certificate ? rest->options.manager_certificate
+                                                : rest->options.certificate;
     if (pem && g_strcmp0(format, "X509-PEM") == 0) {
         vr_reply_text(request, 200, "application/x-x509-cert", pem);
     } else if (pem && g_strcmp0(format, "X509-PEM-CA") == 0) {
         vr_reply_text(request, 200, PEM, pem);
     } else if (pem && g_strcmp0(format, "OPENSSH-PUBKEY") == 0) {
-        g_autofree char *key = openssh_key(pem);
+        g_autofree char *key = vr_pki_openssh_key(pem);
         vr_reply_text(request, key ? 200 : 400, "text/plain; charset=UTF-8",
                       key ? key : "The key has no form that SSH knows.\n");
     } else {
@@ -137,6 +107,16 @@ static const struct {
     { "ovirt-engine/services/pki-resource", serve_pki },
 };
 
+/* What other modules serve: the page of this path, or the one of a folder above it. */
+static const struct vr_page *find_page(struct vr_rest *rest, const char *path)
+{
+    for (const struct vr_page *page = rest->options.pages; page && page->path; page++)
+        if (g_str_has_suffix(page->path, "/") ? g_str_has_prefix(path, page->path)
+                                              : strcmp(path, page->path) == 0)
+            return page;
+    return NULL;
+}
+
 void vr_pages_serve(struct vr_rest *rest, struct vr_request *request)
 {
     GString *path = g_string_new(NULL);
@@ -146,6 +126,11 @@ void vr_pages_serve(struct vr_rest *rest, struct vr_request *request)
     if (g_str_has_prefix(text, "ovirt-engine/") &&
         vr_sessions_serve(rest->options.sessions, request, text + strlen("ovirt-engine/")))
         return;
+    const struct vr_page *page = find_page(rest, text);
+    if (page) {
+        page->serve(request, page->arg);
+        return;
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(pages); i++) {
         if (strcmp(text, pages[i].path) != 0)
             continue;

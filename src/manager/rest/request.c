@@ -99,6 +99,13 @@ void vr_reply_text(struct vr_request *request, int status, const char *content_t
     vr_reply(request, status, content_type, g_string_new(text));
 }
 
+void vr_reply_file(struct vr_request *request, const char *content_type, int fd, uint64_t size)
+{
+    vr_reply(request, 200, content_type, NULL);
+    request->reply.fd = fd;
+    request->reply.fd_size = size;
+}
+
 void vr_reply_header(struct vr_request *request, const char *name, char *value)
 {
     struct vr_reply *reply = &request->reply;

@@ -31,6 +31,8 @@ struct vr_reply {
         char *value;
     } headers[VR_REPLY_HEADERS];
     unsigned header_count;
+    int fd;            /* -1: none; a file that is the body */
+    uint64_t fd_size;
     bool close; /* the connection, after this */
 };
 
@@ -72,6 +74,8 @@ bool vr_request_prefers(const struct vr_request *request, const char *word);
 void vr_reply(struct vr_request *request, int status, const char *content_type, GString *body);
 void vr_reply_text(struct vr_request *request, int status, const char *content_type,
                    const char *text);
+/* The body is the file behind @fd, which is taken, from its beginning to @size. */
+void vr_reply_file(struct vr_request *request, const char *content_type, int fd, uint64_t size);
 /* Takes @value; blanks and control characters end it. */
 void vr_reply_header(struct vr_request *request, const char *name, char *value);
 

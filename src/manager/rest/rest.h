@@ -16,6 +16,14 @@
 
 struct vr_rest;
 
+/* A page that another module serves beside the interface, without a login: it answers every method
+ * itself. */
+struct vr_page {
+    const char *path; /* "ovirt-engine/services/x"; with a `/` at its end: everything below */
+    void (*serve)(struct vr_request *request, void *arg); /* a step, see request.h */
+    void *arg;
+};
+
 struct vr_rest_options {
     struct vr_server_options server;
     struct vr_inventory *inventory;   /* committed; borrowed, like all of these */
@@ -24,6 +32,8 @@ struct vr_rest_options {
     struct vr_sessions *sessions;
     const char *ca;          /* PEM */
     const char *certificate; /* PEM */
+    const char *manager_certificate; /* PEM, towards hosts; its key is the SSH key; or NULL */
+    const struct vr_page *pages;     /* NULL path ended; or NULL */
     const char *instance_id;
     const char *version; /* "4.5.6" */
     const char *openapi; /* the description of the interface, or NULL */

@@ -49,6 +49,8 @@ static void request_free(struct vr_request *request)
     }
     if (request->reply.body)
         g_string_free(request->reply.body, TRUE);
+    if (request->reply.fd >= 0)
+        close(request->reply.fd);
     for (unsigned i = 0; i < request->reply.header_count; i++)
         g_free(request->reply.headers[i].value);
     vr_credential_unref(request->session);
@@ -77,6 +79,7 @@ static void *begin(void *arg, const char *uri, struct MHD_Connection *connection
     struct vr_request *request = g_new0(struct vr_request, 1);
     request->server = arg;
     request->connection = connection;
+    request->reply.fd = -1;
     request->raw = g_strdup(uri);
     return request;
 }
@@ -118,10 +121,14 @@ static enum MHD_Result send_reply(struct vr_request *request)
     if (body)
         response = MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->str,
                                                                           free_body, body);
+    else if (reply->fd >= 0)
+        response = MHD_create_response_from_fd64(reply->fd_size, reply->fd);
     else
         response = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
+    if (!body)
+        reply->fd = -1; /* the response closes it */
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                             reply->content_type ? reply->content_type
                                                 : vr_media_type(VR_MEDIA_XML));

@@ -443,15 +443,3 @@ void vr_ssh_run(const struct vr_ssh_order *order, struct vr_ssh_answer *ret)
         run_command(&talk);
     close_talk(&talk);
 }
-
-void vr_ssh_answer_clear(struct vr_ssh_answer *answer)
-{
-    g_free(answer->message);
-    g_free(answer->fingerprint);
-    g_free(answer->public_key);
-    if (answer->output)
-        g_string_free(answer->output, TRUE);
-    if (answer->noise)
-        g_string_free(answer->noise, TRUE);
-    *answer = (struct vr_ssh_answer){ 0 };
-}

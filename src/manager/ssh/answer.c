@@ -49,3 +49,15 @@ char *vr_ssh_fingerprint(const char *public_key)
     base64[DIGITS] = '\0';
     return g_strconcat(PREFIX, base64, NULL);
 }
+
+void vr_ssh_answer_clear(struct vr_ssh_answer *answer)
+{
+    g_free(answer->message);
+    g_free(answer->fingerprint);
+    g_free(answer->public_key);
+    if (answer->output)
+        g_string_free(answer->output, TRUE);
+    if (answer->noise)
+        g_string_free(answer->noise, TRUE);
+    *answer = (struct vr_ssh_answer){ 0 };
+}
