@@ -34,26 +34,26 @@ class Cpio:
     def __init__(self):
         self.pieces, self.made, self.inode = [], set(), 0
 
-    def _entry(self, name, mode, content, group=0):
+    def _entry(self, name, mode, content, owner=(0, 0)):
         self.inode += 1
         name = name.encode() + b"\0"
         head = b"070701" + b"".join(b"%08x" % field for field in (
-            self.inode, mode, 0, group, 2 if stat.S_ISDIR(mode) else 1, 0, len(content), 0, 0, 0, 0,
+            self.inode, mode, *owner, 2 if stat.S_ISDIR(mode) else 1, 0, len(content), 0, 0, 0, 0,
             len(name), 0))
         for piece in (head + name, content):
             self.pieces.append(piece + b"\0" * (-len(piece) % 4))
 
-    def folder(self, path, mode=0o755):
+    def folder(self, path, mode=0o755, owner=(0, 0)):
         path = path.strip("/")
         if path and path not in self.made:
             self.folder(os.path.dirname(path))
             self.made.add(path)
-            self._entry(path, stat.S_IFDIR | mode, b"")
+            self._entry(path, stat.S_IFDIR | mode, b"", owner)
 
-    def file(self, path, content, mode=0o644, group=0):
+    def file(self, path, content, mode=0o644, owner=(0, 0)):
         self.folder(os.path.dirname(path))
         content = content.encode() if isinstance(content, str) else content
-        self._entry(path.strip("/"), stat.S_IFREG | mode, content, group)
+        self._entry(path.strip("/"), stat.S_IFREG | mode, content, owner)
 
     def link(self, path, target):
         self.folder(os.path.dirname(path))

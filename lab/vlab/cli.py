@@ -180,7 +180,7 @@ def command_guard(lab, options):
 
 
 def command_relay(lab, options):
-    labs.relay(lab)
+    labs.relay(lab, options.port)
 
 
 def parser():
@@ -223,7 +223,7 @@ def parser():
     # For the lab itself: what its BMCs, its guard and its relay run.
     add("chassis", command_chassis, None, host, arg("arguments", nargs="+"))
     add("guard", command_guard, None, arg("pid", type=int), arg("start", type=int))
-    add("relay", command_relay, None)
+    add("relay", command_relay, None, arg("port", type=int))
     return top
 
 

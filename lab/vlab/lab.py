@@ -208,8 +208,15 @@ class Lab:
             self.say("%-40s %6.1f s" % ("the Manager answers", time.monotonic() - begin))
 
     def _start_relay(self):
-        if not self.processes.find("relay"):
-            self.processes.start("relay", self._self("relay"), environment=self.environment())
+        """A port of the outer loopback: the one it had before, 8443, or the next free one."""
+        if self.processes.find("relay"):
+            return
+        before = self.relay_port() or PORT
+        if os.path.exists(self.path("relay.port")):
+            os.unlink(self.path("relay.port"))
+        self.processes.start("relay", self._self("relay", str(before)),
+                             environment=self.environment())
+        self.processes.wait_until("relay", self.relay_port, 20, "listening")
 
     def _start_guard(self, pid):
         self.processes.end("guard")
@@ -223,7 +230,7 @@ class Lab:
         shutil.rmtree(self.path("log"), ignore_errors=True)
 
     def relay_port(self):
-        """The port on the outer loopback: 8443 or the next free one, then kept."""
+        """The port on the outer loopback that leads to the Manager, or None."""
         try:
             with open(self.path("relay.port"), encoding="ascii") as file:
                 return int(file.read())
@@ -348,20 +355,11 @@ def guard(lab, pid, start):
     lab.down()
 
 
-def relay(lab):
-    from vlab.relay import run
-    import socket
-    port = lab.relay_port()
-    for candidate in [port] if port else list(range(PORT, PORT + 50)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                continue
-        port = candidate
-        break
+def relay(lab, port):
+    """Runs the relay on @port or the next free one, and says which in relay.port."""
+    from vlab.relay import listen, run
+    listener = listen(port)
     with open(lab.path("relay.port.new"), "w", encoding="ascii") as file:
-        file.write("%d\n" % port)
+        file.write("%d\n" % listener.getsockname()[1])
     os.replace(lab.path("relay.port.new"), lab.path("relay.port"))
-    run(lab.network.path(), port, ADDRESS, PORT)
+    run(listener, lab.network.path(), ADDRESS, PORT)

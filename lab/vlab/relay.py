@@ -37,12 +37,24 @@ async def serve(listener, address, port):
     await server.serve_forever()
 
 
-def run(namespace, port, address, inner_port):
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(64)
+def listen(port):
+    """A listening socket on @port of the loopback, or on the next one that is free."""
+    while True:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(64)
+            return listener
+        except OSError:
+            listener.close()
+            if port >= 65535:
+                raise
+            port += 1
+
+
+def run(listener, namespace, address, port):
     descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     enter(descriptor)
     os.close(descriptor)
-    asyncio.run(serve(listener, address, inner_port))
+    asyncio.run(serve(listener, address, port))

@@ -7,6 +7,7 @@ addresses, the packages of the outer machine, and none of its services, accounts
 
 import grp
 import os
+import pwd
 import subprocess
 
 from vlab import StepFailed
@@ -218,8 +219,8 @@ class Seed:
         self.topology, self.machine, self.identity = topology, machine, identity
         self.archive = Cpio()
 
-    def file(self, path, content, mode=0o644, group=0):
-        self.archive.file("seed" + path, content, mode, group)
+    def file(self, path, content, mode=0o644, owner=(0, 0)):
+        self.archive.file("seed" + path, content, mode, owner)
 
     def unit(self, name, content):
         self.file("/etc/systemd/system/" + name, content)
@@ -241,7 +242,7 @@ class Seed:
         self.file("/etc/iscsi/initiatorname.iscsi",
                   "InitiatorName=iqn.2026-01.test.lab:%s\n" % machine.name, 0o600)
         self.file("/etc/shadow", shadow(identity["password"]), 0o640,
-                  grp.getgrnam("shadow").gr_gid)
+                  (0, grp.getgrnam("shadow").gr_gid))
         self.archive.folder("seed/root", 0o700)
         self.archive.folder("seed/root/.ssh", 0o700)
         self.file(HOME + "/.ssh/authorized_keys", identity["authorized_key"], 0o600)
@@ -268,6 +269,10 @@ class Seed:
         self.file("/etc/systemd/system/systemd-udev-trigger.service.d/lab.conf", UDEV_DROP_IN)
         self.file("/etc/systemd/journald.conf.d/lab.conf", JOURNALD)
         self.archive.folder("seed/var/log/journal", 0o755)
+        statd = pwd.getpwnam("statd")
+        for name in ("", "/sm", "/sm.bak"):
+            self.archive.folder("seed/var/lib/nfs" + name, 0o700 if name else 0o755,
+                                (statd.pw_uid, statd.pw_gid))
         for unit in MASKED:
             self.archive.link("seed/etc/systemd/system/" + unit, "/dev/null")
         modules = ["kvm_amd", "softdog"] if role == "host" else []
