@@ -273,6 +273,8 @@ class Seed:
         for name in ("", "/sm", "/sm.bak"):
             self.archive.folder("seed/var/lib/nfs" + name, 0o700 if name else 0o755,
                                 (statd.pw_uid, statd.pw_gid))
+        for name in ("nfsdcld", "v4recovery"):
+            self.archive.folder("seed/var/lib/nfs/" + name)
         for unit in MASKED:
             self.archive.link("seed/etc/systemd/system/" + unit, "/dev/null")
         modules = ["kvm_amd", "softdog"] if role == "host" else []
