@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/hosts/internal.h"
 
+#include "manager/hosts/fitness.h"
+
 #include <stdio.h>
 
 static int64_t number(const char *text)
@@ -97,12 +99,6 @@ static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabiliti
     VR_SET_STRING(VR_SUB(host, hardware_information, hardware_information), uuid, caps->uuid);
 }
 
-/* Cluster level "4.7" of a version entity. */
-static char *level_word(const struct vr_version *version)
-{
-    return g_strdup_printf("%d.%d", (int)VR_GET(version, major, 4), (int)VR_GET(version, minor, 7));
-}
-
 /* The first host that fits gives an empty cluster its CPU type and its machine. */
 static void teach_cluster(struct vr_txn *txn, struct vr_cluster *cluster,
                           const struct vr_rpc_vdsm_capabilities *caps)
@@ -161,20 +157,14 @@ enum vr_unfit capabilities_apply(struct vr_txn *txn, struct vr_host *host,
         *ret_detail = g_strdup("the host has no cluster");
         return VR_UNFIT_GENERAL;
     }
-    if (caps->kvm_enabled && g_ascii_strcasecmp(caps->kvm_enabled, "true") != 0)
-        return VR_UNFIT_KVM;
-    if (cluster->version) {
-        g_autofree char *level = level_word(cluster->version);
-        if (caps->cluster_levels.len > 0 && !listed(&caps->cluster_levels, level)) {
-            *ret_detail = g_strdup_printf("the host does not support cluster level %s", level);
-            return VR_UNFIT_CLUSTER_LEVEL;
-        }
-    }
     char *missing = missing_networks(txn, cluster_id, caps);
     if (missing) {
         *ret_detail = missing;
         return VR_UNFIT_NETWORK;
     }
+    enum vr_unfit unfit = vr_host_fitness(cluster, caps, ret_detail);
+    if (unfit)
+        return unfit;
     teach_cluster(txn, VR_EDIT(txn, CLUSTER, cluster, cluster_id), caps);
     return VR_UNFIT_NONE;
 }

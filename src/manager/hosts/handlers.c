@@ -302,10 +302,29 @@ fail:
     vr_call_fail(call, &error);
 }
 
+/* The names of the machines on a host, of the pinned ones alone with @pinned; NULL: there are none.
+ * Owned. */
+static char *names_on(struct vr_engine *engine, const char *host_id, bool pinned)
+    VR_REQUIRES(vr_role_engine);
+static char *names_on(struct vr_engine *engine, const char *host_id, bool pinned)
+{
+    vr_auto_objects struct vr_objects vms = { 0 };
+    g_autoptr(GString) names = g_string_new(NULL);
+    vr_inventory_list_by(vr_engine_head(engine), VR_KIND_VM, "host", host_id, &vms);
+    VR_OBJECTS (struct vr_vm, vm, &vms) {
+        const struct vr_vm_placement_policy *policy = vm->placement_policy;
+        bool is_pinned = policy && VR_GET(policy, affinity, VR_VM_AFFINITY_MIGRATABLE) ==
+                                       VR_VM_AFFINITY_PINNED;
+        if (!pinned || is_pinned)
+            g_string_append_printf(names, "%s%s", names->len ? ", " : "", vm->name);
+    }
+    return names->len ? g_strdup(names->str) : NULL;
+}
+
 void vr_host_deactivate(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
-    g_autofree char *id = NULL;
+    g_autofree char *id = NULL, *pinned = NULL, *staying = NULL;
     const struct vr_action *action = call->body;
     const struct vr_host *host = vr_call_target(call, VR_KIND_HOST, &error);
     if (!host)
@@ -338,10 +357,11 @@ void vr_host_deactivate(struct vr_call *call)
                      vr_enum_word(&vr_enum_host_status, (int)status));
         goto fail;
     }
-    if (vms > 0) {
+    pinned = vms > 0 ? names_on(call->engine, host->id, true) : NULL;
+    if (pinned) {
         vr_error_set(&error, &vr_fault_host_has_running_vms,
-                     "%u virtual machines run on the host and this version does not migrate them; "
-                     "shut them down first.", vms);
+                     "These virtual machines are pinned to the host and run: %s. Shut them down "
+                     "first.", pinned);
         goto fail;
     }
     id = g_strdup(host->id);
@@ -356,6 +376,15 @@ void vr_host_deactivate(struct vr_call *call)
                                            .host = host,
                                            .correlation_id = call->correlation_id },
                  "Reason", action->reason ? action->reason : "", NULL);
+    /* Machines are not migrated by this version: the host takes no more of them, and is in
+     * maintenance once the last one has ended. */
+    staying = vms > 0 ? names_on(engine, id, false) : NULL;
+    if (staying)
+        vr_event_add(txn, VR_EVENT_USER_VDS_MAINTENANCE_MIGRATION_FAILED,
+                     &(struct vr_event_about){ .user = vr_call_user(call),
+                                               .host = host,
+                                               .correlation_id = call->correlation_id },
+                     "failedVms", staying, NULL);
     vr_call_commit_action(call, txn, NULL);
     if (at_once)
         vr_hosts_unwatch(engine, id);

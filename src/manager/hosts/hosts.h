@@ -34,11 +34,21 @@ enum vr_unfit {
     VR_UNFIT_KVM = 6,
     VR_UNFIT_RECOVERY_TIMEOUT = 7,
     VR_UNFIT_BRIDGELESS = 8,
+    VR_UNFIT_MACHINE = 11,
     VR_UNFIT_CLUSTER_LEVEL = 14,
+    VR_UNFIT_ARCHITECTURE = 16,
+    VR_UNFIT_NIC_DOWN = 17,
+    VR_UNFIT_RANDOM = 18,
 };
 /* Up, or what it is, to non-operational with that reason and its event. */
 void vr_hosts_set_unfit(struct vr_txn *txn, const char *host_id, enum vr_unfit reason,
                         const char *detail) VR_REQUIRES(vr_role_engine);
+
+/* Inside @txn: the host could not start a machine that another one then could; after
+ * NumberOfFailedRunsOnVds of them in a row it is set to Error for TimeToReduceFailedRunOnVdsInMinutes. */
+void vr_hosts_failed_to_run(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);
+/* Inside @txn: it started one. */
+void vr_hosts_ran(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);
 
 /* An up host of the data centre for work that any host can do: the SPM when it is up, else the one
  * with the lowest id; NULL when there is none.  Borrowed from the head. */

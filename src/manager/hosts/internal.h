@@ -33,8 +33,19 @@ struct hosts {
 struct monitor *monitor_find(struct vr_engine *engine, const char *host_id)
     VR_REQUIRES(vr_role_engine);
 void monitor_unref(struct monitor *monitor);
+/* The host's entity in the head, or NULL.  Borrowed. */
+const struct vr_host *monitor_host(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
 /* Asks for the capabilities again, now. */
 void monitor_refresh(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
+
+/* --- silence.c --- */
+
+/* It answered. */
+void monitor_success(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
+/* It did not, or its connection was lost. */
+void monitor_network_error(struct monitor *monitor, const char *reason) VR_REQUIRES(vr_role_engine);
+/* Non-responsive, with all that follows. */
+void monitor_lost(struct monitor *monitor, const struct vr_host *host) VR_REQUIRES(vr_role_engine);
 
 /* Copies what a host says of itself into @host; reports whether it can serve in its cluster. */
 enum vr_unfit capabilities_apply(struct vr_txn *txn, struct vr_host *host,

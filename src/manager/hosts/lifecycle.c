@@ -34,6 +34,13 @@ static const struct {
     { VR_UNFIT_KVM, "kvm_not_running", VR_EVENT_VDS_SET_NONOPERATIONAL },
     { VR_UNFIT_RECOVERY_TIMEOUT, "timeout_recovering_from_crash",
       VR_EVENT_VDS_SET_NONOPERATIONAL },
+    { VR_UNFIT_MACHINE, "emulated_machines_incompatible_with_cluster",
+      VR_EVENT_EMULATED_MACHINES_INCOMPATIBLE_WITH_CLUSTER },
+    { VR_UNFIT_ARCHITECTURE, "architecture_incompatible_with_cluster",
+      VR_EVENT_VDS_SET_NONOPERATIONAL },
+    { VR_UNFIT_NIC_DOWN, "network_interface_is_down", VR_EVENT_VDS_SET_NONOPERATIONAL_IFACE_DOWN },
+    { VR_UNFIT_RANDOM, "rng_sources_incompatible_with_cluster",
+      VR_EVENT_RNG_SOURCES_INCOMPATIBLE_WITH_CLUSTER },
     { VR_UNFIT_CLUSTER_LEVEL, "cluster_version_incompatible_with_cluster",
       VR_EVENT_VDS_CLUSTER_VERSION_NOT_SUPPORTED },
 };
@@ -62,9 +69,41 @@ void vr_hosts_set_unfit(struct vr_txn *txn, const char *host_id, enum vr_unfit r
     vr_hosts_set_status(txn, host_id, VR_HOST_STATUS_NON_OPERATIONAL);
     VR_SET_STRING(host, status_detail, word);
     VR_SET_STRING(host, non_operational_reason, word);
-    vr_event_add(txn, event, &(struct vr_event_about){ .host = host }, "Reason",
-                 detail ? detail : word, "StorageDomainNames", detail ? detail : "", "Networks",
-                 detail ? detail : "", "CpuFlags", detail ? detail : "", NULL);
+    const struct vr_cluster *cluster =
+        VR_LINK_ID(host, cluster) ? vr_txn_peek(txn, VR_KIND_CLUSTER, VR_LINK_ID(host, cluster))
+                                  : NULL;
+    const char *what = detail ? detail : "";
+    vr_event_add(txn, event,
+                 &(struct vr_event_about){
+                     .host = host,
+                     .cluster = cluster,
+                     .data_center = vr_hosts_data_center(vr_txn_engine(txn), host) },
+                 "Reason", detail ? detail : word, "StorageDomainNames", what, "Networks", what,
+                 "CpuFlags", what, "clusterEmulatedMachines", what, "NicsWithNetworks", what, NULL);
+}
+
+void vr_hosts_failed_to_run(struct vr_txn *txn, const char *host_id)
+{
+    struct vr_engine *engine = vr_txn_engine(txn);
+    struct vr_host *host = VR_EDIT(txn, HOST, host, host_id);
+    if (!host || VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) != VR_HOST_STATUS_UP)
+        return;
+    VR_SET(host, failed_runs, VR_GET(host, failed_runs, 0) + 1);
+    if (host->failed_runs < vr_engine_config(engine)->NumberOfFailedRunsOnVds)
+        return;
+    vr_hosts_set_status(txn, host_id, VR_HOST_STATUS_ERROR);
+    VR_SET(host, error_since, vr_engine_wall_ms(engine));
+    g_autofree char *minutes = g_strdup_printf(
+        "%d", (int)vr_engine_config(engine)->TimeToReduceFailedRunOnVdsInMinutes);
+    vr_event_add(txn, VR_EVENT_VDS_FAILED_TO_RUN_VMS, &(struct vr_event_about){ .host = host },
+                 "Time", minutes, NULL);
+}
+
+void vr_hosts_ran(struct vr_txn *txn, const char *host_id)
+{
+    struct vr_host *host = VR_EDIT(txn, HOST, host, host_id);
+    if (host && VR_GET(host, failed_runs, 0) != 0)
+        VR_SET(host, failed_runs, 0);
 }
 
 const struct vr_data_center *vr_hosts_data_center(struct vr_engine *engine,

@@ -32,8 +32,7 @@ struct monitor *monitor_find(struct vr_engine *engine, const char *host_id)
     return hosts ? g_hash_table_lookup(hosts->monitors, host_id) : NULL;
 }
 
-static const struct vr_host *host_of(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
-static const struct vr_host *host_of(struct monitor *monitor)
+const struct vr_host *monitor_host(struct monitor *monitor)
 {
     return VR_PEEK(vr_engine_head(monitor->engine), HOST, host, monitor->host_id);
 }
@@ -44,68 +43,6 @@ static void forget_answers(struct monitor *monitor)
     monitor->asking = monitor->polling = false;
 }
 
-/* --- losing a host --- */
-
-/* facts/manager-behaviour.md 4.1: T = 60 s + 0.5 s a VM + 20 s for the SPM, and two attempts. */
-static bool in_grace(struct monitor *monitor, const struct vr_host *host)
-    VR_REQUIRES(vr_role_engine);
-static bool in_grace(struct monitor *monitor, const struct vr_host *host)
-{
-    const struct vr_config *config = vr_engine_config(monitor->engine);
-    bool spm = host->spm && VR_GET(host->spm, status, VR_SPM_STATUS_NONE) != VR_SPM_STATUS_NONE;
-    double seconds = (double)config->TimeoutToResetVdsInSeconds +
-                     config->DelayResetPerVmInSeconds *
-                         vr_vms_count_on(monitor->engine, monitor->host_id) +
-                     (spm ? (double)config->DelayResetForSpmInSeconds : 0);
-    return monitor->failures < config->VDSAttemptsToResetCount ||
-           vr_engine_monotonic_ms(monitor->engine) <
-               monitor->last_success + (int64_t)seconds * 1000;
-}
-
-static void lost_for_good(struct monitor *monitor, const struct vr_host *host)
-    VR_REQUIRES(vr_role_engine);
-static void lost_for_good(struct monitor *monitor, const struct vr_host *host)
-{
-    struct vr_txn *txn = vr_txn_new(monitor->engine);
-    vr_hosts_set_status(txn, monitor->host_id, VR_HOST_STATUS_NON_RESPONSIVE);
-    vr_vms_host_lost(txn, monitor->host_id);
-    vr_event_add(txn, VR_EVENT_VDS_FAILURE, &(struct vr_event_about){ .host = host }, NULL);
-    vr_txn_commit(txn, NULL, NULL);
-    vr_storage_host_gone(monitor->engine, monitor->host_id);
-}
-
-static void network_error(struct monitor *monitor, const char *reason) VR_REQUIRES(vr_role_engine);
-static void network_error(struct monitor *monitor, const char *reason)
-{
-    const struct vr_host *host = host_of(monitor);
-    if (!host)
-        return;
-    monitor->failures++;
-    enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
-    if (status == VR_HOST_STATUS_DOWN || status == VR_HOST_STATUS_REBOOT ||
-        status == VR_HOST_STATUS_MAINTENANCE || status == VR_HOST_STATUS_NON_RESPONSIVE)
-        return;
-    if (!in_grace(monitor, host)) {
-        lost_for_good(monitor, host);
-        return;
-    }
-    if (status == VR_HOST_STATUS_CONNECTING || status == VR_HOST_STATUS_INSTALLING ||
-        status == VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE)
-        return;
-    struct vr_txn *txn = vr_txn_new(monitor->engine);
-    vr_hosts_set_status(txn, monitor->host_id, VR_HOST_STATUS_CONNECTING);
-    vr_event_add(txn, VR_EVENT_VDS_HOST_NOT_RESPONDING, &(struct vr_event_about){ .host = host },
-                 "Reason", reason ? reason : "", NULL);
-    vr_txn_commit(txn, NULL, NULL);
-}
-
-static void success(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
-static void success(struct monitor *monitor)
-{
-    monitor->failures = 0;
-    monitor->last_success = vr_engine_monotonic_ms(monitor->engine);
-}
-
 /* --- from reachable to up --- */
 
 static void come_up(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
@@ -114,7 +51,7 @@ static void come_up(struct monitor *monitor)
     struct vr_txn *txn = vr_txn_new(monitor->engine);
     vr_hosts_set_status(txn, monitor->host_id, VR_HOST_STATUS_UP);
     vr_event_add(txn, VR_EVENT_VDS_DETECTED,
-                 &(struct vr_event_about){ .host = host_of(monitor) }, "HostStatus", "Up", NULL);
+                 &(struct vr_event_about){ .host = monitor_host(monitor) }, "HostStatus", "Up", NULL);
     vr_txn_commit(txn, NULL, NULL);
     monitor->ticks = 0; /* statistics at the next tick */
     vr_vms_host_changed(monitor->engine, monitor->host_id);
@@ -144,7 +81,7 @@ static void storage_ready(struct vr_engine *engine, const char *host_id, const c
                           void *arg)
 {
     struct monitor *monitor = arg;
-    const struct vr_host *host = host_of(monitor);
+    const struct vr_host *host = monitor_host(monitor);
     if (!monitor->dead && monitor->connected && host) {
         enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
         monitor->linked = !unreachable;
@@ -167,12 +104,12 @@ static void recovering(struct monitor *monitor)
 {
     struct vr_engine *engine = monitor->engine;
     const struct vr_config *config = vr_engine_config(engine);
-    const struct vr_host *host = host_of(monitor);
+    const struct vr_host *host = monitor_host(monitor);
     int64_t now = vr_engine_monotonic_ms(engine);
 
     if (!monitor->recovering_since)
         monitor->recovering_since = now;
-    success(monitor);
+    monitor_success(monitor);
     if (!host)
         return;
     enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
@@ -198,13 +135,13 @@ static bool failed(struct monitor *monitor, int code, const char *message)
 {
     if (code == 0) {
         monitor->recovering_since = 0;
-        success(monitor);
+        monitor_success(monitor);
         return false;
     }
     if (code == VR_RPC_RECOVERING)
         recovering(monitor);
     else if (code == VR_RPC_NETWORK_ERROR)
-        network_error(monitor, message);
+        monitor_network_error(monitor, message);
     else
         vr_log_warning("Host %s answered error %d: %s", monitor->host_id, code,
                        message ? message : "");
@@ -217,7 +154,7 @@ static void hardware_answer(struct vr_engine *engine, const void *result, int co
                             const char *message, void *arg)
 {
     struct monitor *monitor = arg;
-    if (!monitor->dead && code == 0 && host_of(monitor)) {
+    if (!monitor->dead && code == 0 && monitor_host(monitor)) {
         struct vr_txn *txn = vr_txn_new(engine);
         hardware_apply(VR_EDIT(txn, HOST, host, monitor->host_id), result);
         vr_txn_commit(txn, NULL, NULL);
@@ -233,7 +170,7 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
     struct monitor *monitor = arg;
     vr_auto struct vr_rpc_host_get_hardware_info_params *none = NULL;
     g_autofree char *detail = NULL; /* above the jumps, which would skip its being NULL */
-    if (monitor->dead || !host_of(monitor))
+    if (monitor->dead || !monitor_host(monitor))
         goto out;
     if (failed(monitor, code, message)) {
         monitor->asking = false;
@@ -293,7 +230,7 @@ static void vms_answer(struct vr_engine *engine, const void *result, int code, c
 {
     struct poll *poll = arg;
     struct monitor *monitor = poll->monitor;
-    if (!monitor->dead && host_of(monitor)) {
+    if (!monitor->dead && monitor_host(monitor)) {
         monitor->polling = false;
         if (!failed(monitor, code, message)) {
             const struct vr_rpc_host_get_all_vm_stats_result *stats = result;
@@ -331,7 +268,7 @@ static void first_stats_answer(struct vr_engine *engine, const void *result, int
                                const char *message, void *arg)
 {
     struct monitor *monitor = arg;
-    const struct vr_host *host = host_of(monitor);
+    const struct vr_host *host = monitor_host(monitor);
     if (!monitor->dead && host) {
         enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
         monitor->asking = false;
@@ -351,7 +288,7 @@ static void stats_answer(struct vr_engine *engine, const void *result, int code,
 {
     struct monitor *monitor = arg;
     vr_auto struct vr_rpc_host_get_all_vm_stats_params *none = NULL;
-    if (monitor->dead || !host_of(monitor))
+    if (monitor->dead || !monitor_host(monitor))
         goto out;
     if (failed(monitor, code, message)) {
         monitor->polling = false;
@@ -389,12 +326,33 @@ static void finish_maintenance(struct monitor *monitor)
     struct vr_txn *txn = vr_txn_new(engine);
     vr_hosts_set_status(txn, host_id, VR_HOST_STATUS_MAINTENANCE);
     vr_event_add(txn, VR_EVENT_USER_VDS_MAINTENANCE,
-                 &(struct vr_event_about){ .host = host_of(monitor) }, NULL);
+                 &(struct vr_event_about){ .host = monitor_host(monitor) }, NULL);
     vr_txn_commit(txn, NULL, NULL);
     vr_hosts_unwatch(engine, host_id);
 }
 
 /* --- the clock of one host --- */
+
+/* A host that failed to start machines gets another chance after a while (1.1, Error). */
+static void forgive(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
+static void forgive(struct monitor *monitor)
+{
+    struct vr_engine *engine = monitor->engine;
+    const struct vr_host *host = monitor_host(monitor);
+    int64_t sentence = vr_engine_config(engine)->TimeToReduceFailedRunOnVdsInMinutes * 60 * 1000;
+    int64_t served = vr_engine_wall_ms(engine) - VR_GET(host, error_since, 0);
+    if (served >= 0 && served < sentence) /* a clock that was set back ends it early */
+        return;
+    struct vr_txn *txn = vr_txn_new(engine);
+    vr_hosts_set_status(txn, monitor->host_id, VR_HOST_STATUS_UP);
+    struct vr_host *edit = VR_EDIT(txn, HOST, host, monitor->host_id);
+    VR_SET(edit, failed_runs, 0);
+    VR_CLEAR(edit, error_since);
+    vr_event_add(txn, VR_EVENT_VDS_DETECTED, &(struct vr_event_about){ .host = edit }, "HostStatus",
+                 "Up", NULL);
+    vr_txn_commit(txn, NULL, NULL);
+    vr_vms_host_changed(engine, monitor->host_id);
+}
 
 static void connected_tick(struct monitor *monitor, enum vr_host_status status)
     VR_REQUIRES(vr_role_engine);
@@ -408,8 +366,10 @@ static void connected_tick(struct monitor *monitor, enum vr_host_status status)
         else
             ask_statistics(monitor);
         break;
-    case VR_HOST_STATUS_UP:
     case VR_HOST_STATUS_ERROR:
+        forgive(monitor);
+        /* fall through */
+    case VR_HOST_STATUS_UP:
         if (monitor->ticks++ % MAX(1, config->NumberVmRefreshesBeforeSave) == 0)
             ask_statistics(monitor);
         break;
@@ -437,7 +397,7 @@ static bool reboot_is_over(struct monitor *monitor, const struct vr_host *host)
 static void tick(struct vr_engine *engine, void *arg)
 {
     struct monitor *monitor = arg;
-    const struct vr_host *host = host_of(monitor);
+    const struct vr_host *host = monitor_host(monitor);
     monitor->timer = 0;
     if (!host) {
         vr_hosts_unwatch(engine, monitor->host_id);
@@ -446,7 +406,7 @@ static void tick(struct vr_engine *engine, void *arg)
     monitor->timer =
         vr_engine_after(engine, TICK_MS(vr_engine_config(engine)), tick, monitor);
     if (reboot_is_over(monitor, host)) {
-        lost_for_good(monitor, host);
+        monitor_lost(monitor, host);
     } else if (monitor->connected) {
         connected_tick(monitor, VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED));
     } else if (!monitor->connecting) {
@@ -519,7 +479,7 @@ static void host_state(void *state, const char *host_id, bool connected, const c
     forget_answers(monitor);
     monitor->connected = connected;
     if (!connected) {
-        network_error(monitor, reason);
+        monitor_network_error(monitor, reason);
         return;
     }
     /* Whatever it was before: know it anew, so that a reinstalled host is noticed. */

@@ -389,6 +389,10 @@ static void await(struct vr_job_run *run)
         vr_job_fail(run, &error);
         return;
     default:
+        /* It runs, so whoever could not run it was at fault itself. */
+        for (unsigned i = 0; i < context->tried.len; i++)
+            vr_hosts_failed_to_run(run->txn, context->tried.items[i]);
+        vr_hosts_ran(run->txn, context->host_id);
         vr_job_done(run);
     }
 }
