@@ -73,6 +73,9 @@ void txn_at_end(struct vr_txn *txn, txn_end_fn *fn, void *arg);
 /* As the callback of vr_txn_commit(), any number of them; never called when it is abandoned. */
 void txn_when_durable(struct vr_txn *txn, vr_commit_fn *fn, void *arg);
 
+/* The @n-th entity that the transaction touches, in the order they came; false when there is none. */
+bool txn_touches(struct vr_txn *txn, unsigned n, int *ret_kind, const char **ret_id);
+
 /* call.c (calls of REST) */
 void calls_database(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);
 void calls_done(struct vr_engine *engine);
@@ -85,3 +88,5 @@ void events_done(struct vr_engine *engine);
 void vr_jobs_load(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);
 void vr_jobs_start(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);
 void vr_jobs_free(struct vr_engine *engine);
+/* @txn is about to be committed: jobs that wait for what others do to their entities look at it. */
+void jobs_notice(struct vr_engine *engine, struct vr_txn *txn) VR_REQUIRES(vr_role_engine);

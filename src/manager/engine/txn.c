@@ -25,6 +25,7 @@ struct vr_txn {
     GHashTable *by_id;   /* set of struct edit */
     GArray *end_hooks;   /* struct end_hook */
     GArray *durable;     /* struct durable_hook */
+    bool committing;     /* who is woken by its commit may end with it, and commits it once more */
 };
 
 /* Decided and shown in the head, not yet acknowledged by the database. */
@@ -97,6 +98,16 @@ void txn_when_durable(struct vr_txn *txn, vr_commit_fn *fn, void *arg)
 {
     const struct durable_hook hook = { fn, arg };
     g_array_append_val(txn->durable, hook);
+}
+
+bool txn_touches(struct vr_txn *txn, unsigned n, int *ret_kind, const char **ret_id)
+{
+    if (n >= txn->edits->len)
+        return false;
+    const struct edit *edit = g_ptr_array_index(txn->edits, n);
+    *ret_kind = edit->kind;
+    *ret_id = edit->id;
+    return true;
 }
 
 const void *vr_txn_peek(struct vr_txn *txn, int kind, const char *id)
@@ -260,6 +271,10 @@ void vr_txn_commit(struct vr_txn *txn, vr_commit_fn *done, void *arg)
     struct vr_engine *engine = txn->engine;
     if (done)
         txn_when_durable(txn, done, arg);
+    if (txn->committing)
+        return; /* a job that noticed this commit ends with it */
+    txn->committing = true;
+    jobs_notice(engine, txn);
     struct pending_commit *pending = decide(txn);
     pending->durable = g_steal_pointer(&txn->durable);
     if (pending->set.count == 0) {

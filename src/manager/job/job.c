@@ -114,8 +114,49 @@ static struct vr_txn *end_run(struct job *job)
 {
     struct vr_txn *txn = job->run->base.txn;
     job->context = job->run->base.context; /* a step may have put another object there */
+    if (job->run->changed)
+        job->jobs->listening--;
     g_clear_pointer(&job->run, g_free);
     return txn;
+}
+
+/* --- changes by others --- */
+
+void vr_job_on_change(struct vr_job_run *base, vr_step_fn *fn)
+{
+    struct run *run = of(base);
+    struct jobs *jobs = run->job->jobs;
+    jobs->listening += (fn != NULL) - (run->changed != NULL);
+    run->changed = fn;
+}
+
+static void notice(struct job *job, struct vr_txn *txn) VR_REQUIRES(vr_role_engine)
+{
+    struct run *run = job->run;
+    struct vr_txn *own = run->base.txn;
+    int kind;
+    const char *id;
+    if (txn_touches(own, 0, &kind, &id))
+        g_error("job: %s listens and keeps %s %s open", job->type->name, vr_kinds[kind].name, id);
+    run->base.txn = txn;
+    run->changed(&run->base);
+    if (job->run == run)
+        run->base.txn = own;
+    else /* it went on or ended, with the transaction of the other */
+        vr_txn_abandon(own);
+}
+
+void jobs_notice(struct vr_engine *engine, struct vr_txn *txn)
+{
+    int kind;
+    const char *id;
+    /* What a job does to other entities is looked at as well: it comes after what it noticed. */
+    for (unsigned n = 0; engine->jobs && engine->jobs->listening && txn_touches(txn, n, &kind, &id);
+         n++) {
+        struct job *job = locks_holder(engine->jobs, kind, id);
+        if (job && job->run && job->run->changed)
+            notice(job, txn);
+    }
 }
 
 /* Moves to the next undo from @from downwards; false when none is left. */
@@ -265,9 +306,10 @@ void vr_jobs_load(struct vr_engine *engine)
     {
         if (!entity->job_type || entity->status != VR_JOB_STATUS_STARTED)
             continue; /* ended, or a client's own */
-        struct job *job = record_read(jobs, entity);
+        vr_auto_error struct vr_error *error = NULL;
+        struct job *job = record_read(jobs, entity, &error);
         if (!job)
-            continue;
+            continue; /* vr_jobs_start() ends it */
         if (!locks_can_take(job))
             g_error("job %s and another unfinished one hold the same lock", job->id);
         locks_take(job);
@@ -275,12 +317,35 @@ void vr_jobs_load(struct vr_engine *engine)
     }
 }
 
-/* A job that this Manager does not know how to run must not look alive for ever. */
-static void give_up(struct vr_txn *txn, const char *job_id) VR_REQUIRES(vr_role_engine)
+/* A job that this Manager cannot run must neither look alive nor hold anything for ever. */
+static void give_up(struct vr_txn *txn, const struct vr_job *entity) VR_REQUIRES(vr_role_engine);
+static void give_up(struct vr_txn *txn, const struct vr_job *entity)
 {
-    struct vr_job *entity = VR_EDIT(txn, JOB, job, job_id);
-    VR_SET(entity, status, VR_JOB_STATUS_UNKNOWN);
-    VR_SET(entity, end_time, vr_engine_wall_ms(vr_txn_engine(txn)));
+    struct vr_engine *engine = vr_txn_engine(txn);
+    vr_auto_error struct vr_error *error = NULL;
+    struct job *job = record_read(engine->jobs, entity, &error);
+    g_assert(!job);
+    g_autofree char *reason = vr_error_text(error);
+    g_autofree char *locked = locks_names(engine, entity);
+    vr_log_error("job %s cannot go on: %s", entity->id, reason);
+    vr_event_add(txn, VR_EVENT_JOB_GIVEN_UP,
+                 &(struct vr_event_about){ .correlation_id = entity->correlation_id },
+                 "JobDescription", entity->description ? entity->description : entity->job_type,
+                 "Reason", reason, "Entities", *locked ? locked : "nothing", NULL);
+    record_lost(txn, entity->id, error);
+}
+
+/* Goes on with what was read back. */
+static void resume(struct vr_txn *txn, struct job *job) VR_REQUIRES(vr_role_engine);
+static void resume(struct vr_txn *txn, struct job *job)
+{
+    if (!job->astray) {
+        vr_engine_after(job->jobs->engine, 0, run_next, job);
+        return;
+    }
+    record_step_end(txn, job, true);
+    record_next(txn, job);
+    go_on_after(txn, job);
 }
 
 void vr_jobs_start(struct vr_engine *engine)
@@ -293,9 +358,9 @@ void vr_jobs_start(struct vr_engine *engine)
     {
         struct job *job = g_hash_table_lookup(jobs->active, entity->id);
         if (job && entity->status == VR_JOB_STATUS_STARTED && !job->run && job->resumed)
-            vr_engine_after(engine, 0, run_next, job);
+            resume(txn, job);
         else if (!job && entity->job_type && entity->status == VR_JOB_STATUS_STARTED)
-            give_up(txn, entity->id);
+            give_up(txn, entity);
     }
     vr_txn_commit(txn, NULL, NULL);
     record_clean(engine, NULL);

@@ -92,11 +92,20 @@ void vr_job_call(struct vr_job_run *run, const char *host_id, const struct vr_ve
     VR_REQUIRES(vr_role_engine);
 /* Calls @fn after @ms: polling, retry. */
 void vr_job_after(struct vr_job_run *run, int64_t ms, vr_step_fn *fn) VR_REQUIRES(vr_role_engine);
+/*
+ * From now on until the run is over: calls @fn inside every transaction of others that changes an
+ * entity which the job holds exclusively, before it is committed, with that transaction in run->txn.
+ * Whoever sees the change sees at the same moment what @fn made of it: a job that ends there frees
+ * its locks with it.  A run that listens keeps no edits open while it waits.  @fn NULL: no more.
+ */
+void vr_job_on_change(struct vr_job_run *run, vr_step_fn *fn) VR_REQUIRES(vr_role_engine);
 /* An error from a host's answer: fault host_rpc (host_unreachable for 5022) with code and message. */
 void vr_job_host_error(struct vr_error **error, const char *what, int code, const char *message);
 
-/* Whether the job still runs; and a callback when it has ended (never from inside). */
-bool vr_job_running(struct vr_engine *engine, const char *job_id) VR_REQUIRES(vr_role_engine);
+/* The type of a job that still runs, else NULL; and a callback when it has ended (never from
+ * inside). */
+const struct vr_job_type *vr_job_running(struct vr_engine *engine, const char *job_id)
+    VR_REQUIRES(vr_role_engine);
 typedef void vr_job_ended(struct vr_engine *engine, const char *job_id, bool failed,
                           const struct vr_error *error, void *arg);
 void vr_job_watch(struct vr_engine *engine, const char *job_id, vr_job_ended *fn, void *arg)

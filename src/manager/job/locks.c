@@ -44,6 +44,14 @@ static const struct job *blocker(const struct jobs *jobs, const struct vr_lock *
     return lock->exclusive && held->shared->len ? g_ptr_array_index(held->shared, 0) : NULL;
 }
 
+struct job *locks_holder(const struct jobs *jobs, int kind, const char *id)
+{
+    const struct vr_lock lock = { kind, id, true };
+    g_autofree char *key = key_of(&lock);
+    const struct held *held = g_hash_table_lookup(jobs->locked, key);
+    return held ? held->exclusive : NULL;
+}
+
 /* "VM web1": what a person calls the entity. */
 static char *name_of(struct vr_engine *engine, const struct vr_lock *lock)
 {
@@ -52,6 +60,34 @@ static char *name_of(struct vr_engine *engine, const struct vr_lock *lock)
     const void *object = vr_inventory_peek(engine->head, lock->kind, lock->id);
     const char *name = object && field ? *(char **)vr_member(object, field) : NULL;
     return g_strdup_printf("%s %s", vr_kinds[lock->kind].name, name ? name : lock->id);
+}
+
+static int find_kind(const char *name)
+{
+    for (int kind = 0; name && kind < VR_KIND_COUNT; kind++) {
+        if (strcmp(vr_kinds[kind].name, name) == 0)
+            return kind;
+    }
+    return -1;
+}
+
+struct vr_lock locks_of_record(const struct vr_job_lock *record)
+{
+    return (struct vr_lock){ find_kind(record->kind), record->target, record->exclusive };
+}
+
+char *locks_names(struct vr_engine *engine, const struct vr_job *entity)
+{
+    GString *names = g_string_new(NULL);
+    VR_EACH(const struct vr_job_lock, record, &entity->locks)
+    {
+        const struct vr_lock lock = locks_of_record(record);
+        if (lock.kind < 0 || !lock.id)
+            continue;
+        g_autofree char *name = name_of(engine, &lock);
+        g_string_append_printf(names, "%s%s", names->len ? ", " : "", name);
+    }
+    return g_string_free(names, FALSE);
 }
 
 bool vr_locks_free(struct vr_engine *engine, const struct vr_lock *locks, unsigned count,

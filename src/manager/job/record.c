@@ -93,20 +93,43 @@ void record_next(struct vr_txn *txn, struct job *job)
     begin_step(txn, job);
 }
 
-void record_end(struct vr_txn *txn, struct job *job)
+static void end_entity(struct vr_txn *txn, const char *job_id, const struct vr_error *error)
+    VR_REQUIRES(vr_role_engine);
+static void end_entity(struct vr_txn *txn, const char *job_id, const struct vr_error *error)
 {
-    struct vr_job *entity = VR_EDIT(txn, JOB, job, job->id);
+    struct vr_job *entity = VR_EDIT(txn, JOB, job, job_id);
     int64_t now = vr_engine_wall_ms(vr_txn_engine(txn));
     g_assert(entity);
-    VR_SET(entity, status, job->error ? VR_JOB_STATUS_FAILED : VR_JOB_STATUS_FINISHED);
+    VR_SET(entity, status, error ? VR_JOB_STATUS_FAILED : VR_JOB_STATUS_FINISHED);
     VR_SET(entity, end_time, now);
     VR_SET(entity, last_updated, now);
     VR_CLEAR(entity, context); /* it may hold a password */
     VR_CLEAR(entity, locks);
-    if (job->error) {
-        VR_SET_STRING(entity, fault, job->error->fault->name);
-        VR_SET_STRING(entity, fault_detail, job->error->detail);
+    if (error) {
+        VR_SET_STRING(entity, fault, error->fault->name);
+        VR_SET_STRING(entity, fault_detail, error->detail);
     }
+}
+
+void record_end(struct vr_txn *txn, struct job *job)
+{
+    end_entity(txn, job->id, job->error);
+}
+
+void record_lost(struct vr_txn *txn, const char *job_id, const struct vr_error *error)
+{
+    struct vr_engine *engine = vr_txn_engine(txn);
+    vr_auto_objects struct vr_objects steps = { 0 };
+    vr_inventory_list_by(engine->head, VR_KIND_STEP, "job", job_id, &steps);
+    VR_OBJECTS(struct vr_step, step, &steps)
+    {
+        if (step->status != VR_STEP_STATUS_STARTED)
+            continue;
+        struct vr_step *edit = VR_EDIT(txn, STEP, step, step->id);
+        VR_SET(edit, status, VR_STEP_STATUS_FAILED);
+        VR_SET(edit, end_time, vr_engine_wall_ms(engine));
+    }
+    end_entity(txn, job_id, error);
 }
 
 /* --- reading back --- */
@@ -138,21 +161,12 @@ void record_error(const struct vr_job *entity, struct vr_error **error)
         vr_error_set(error, fault, NULL);
 }
 
-static int find_kind(const char *name)
-{
-    for (int kind = 0; name && kind < VR_KIND_COUNT; kind++) {
-        if (strcmp(vr_kinds[kind].name, name) == 0)
-            return kind;
-    }
-    return -1;
-}
-
 static void read_locks(struct job *job, const struct vr_job *entity)
 {
     g_autoptr(GArray) locks = g_array_new(FALSE, FALSE, sizeof(struct vr_lock));
     VR_EACH(const struct vr_job_lock, record, &entity->locks)
     {
-        const struct vr_lock lock = { find_kind(record->kind), record->target, record->exclusive };
+        const struct vr_lock lock = locks_of_record(record);
         if (lock.kind >= 0 && lock.id)
             g_array_append_val(locks, lock);
     }
@@ -172,21 +186,32 @@ static char *find_running_step(struct vr_engine *engine, const char *job_id)
     return NULL;
 }
 
-struct job *record_read(struct jobs *jobs, const struct vr_job *entity)
+/* The table of its type is shorter than it was: what was done is undone, and it fails. */
+static void go_astray(struct job *job, int64_t position)
 {
-    vr_auto_error struct vr_error *error = NULL;
+    job->astray = true;
+    job->undoing = true;
+    job->position = position < 0 ? 0 : job->type->step_count - 1;
+    if (!job->error)
+        vr_error_set(&job->error, &vr_fault_internal, "Jobs of type %s have no step %" G_GINT64_FORMAT
+                     " in this version.", job->type->name, position);
+}
+
+struct job *record_read(struct jobs *jobs, const struct vr_job *entity, struct vr_error **error)
+{
+    vr_auto_error struct vr_error *unreadable = NULL;
     const struct vr_job_type *type = find_type(entity->job_type);
-    if (!type || entity->position < 0 || entity->position >= type->step_count) {
-        vr_log_error("job %s of type %s cannot go on: there is no such type or step", entity->id,
-                     entity->job_type ? entity->job_type : "-");
+    if (!type) {
+        vr_error_set(error, &vr_fault_internal, "There are no jobs of type %s in this version.",
+                     entity->job_type);
         return NULL;
     }
     const char *text = entity->context ? entity->context : "{}";
     vr_auto void *context = vr_json_read(type->context, text, strlen(text), VR_JSON_STORE,
-                                         &vr_codec_caps_host, &error);
+                                         &vr_codec_caps_host, &unreadable);
     if (!context) {
-        vr_log_error("job %s cannot go on: its context does not read: %s", entity->id,
-                     error->detail ? error->detail : error->fault->text);
+        vr_error_set(error, &vr_fault_internal, "Its record does not read: %s",
+                     unreadable->detail ? unreadable->detail : unreadable->fault->text);
         return NULL;
     }
     struct job *job = g_new0(struct job, 1);
@@ -201,6 +226,8 @@ struct job *record_read(struct jobs *jobs, const struct vr_job *entity)
     job->resumed = true;
     if (entity->fault)
         record_error(entity, &job->error);
+    if (entity->position < 0 || entity->position >= type->step_count)
+        go_astray(job, entity->position);
     job->step_id = find_running_step(jobs->engine, job->id);
     job->watchers = g_array_new(FALSE, FALSE, sizeof(struct watcher));
     read_locks(job, entity);

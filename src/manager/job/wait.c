@@ -80,10 +80,10 @@ void vr_job_host_error(struct vr_error **error, const char *what, int code, cons
 
 /* --- who waits for a job --- */
 
-bool vr_job_running(struct vr_engine *engine, const char *job_id)
+const struct vr_job_type *vr_job_running(struct vr_engine *engine, const char *job_id)
 {
     const struct job *job = job_id ? g_hash_table_lookup(engine->jobs->active, job_id) : NULL;
-    return job && !job->ended;
+    return job && !job->ended ? job->type : NULL;
 }
 
 static void already_ended(struct vr_engine *engine, void *arg)
