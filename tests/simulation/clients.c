@@ -200,6 +200,10 @@ void sim_clients_restarted(struct sim *sim)
     }
 }
 
+void sim_clients_check(struct sim *sim)
+{
+}
+
 void sim_clients_check_end(struct sim *sim)
 {
     struct clients *clients = sim->clients;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gen/routes.h"
+#include "manager/job/job.h"
 #include "sim.h"
 
 /*
@@ -153,7 +154,35 @@ void sim_clients_restarted(struct sim *sim)
 {
 }
 
-/* --- what must hold in the end --- */
+/* --- what must hold --- */
+
+/* Who sees a machine in a status that it stays in can act on it: no job has it in hand, unless one
+ * that was started since, which readers do not see yet. */
+static void check_lock(struct sim *sim, unsigned machine) VR_REQUIRES(vr_role_engine)
+{
+    g_autofree char *id = machine_id(machine);
+    const struct vr_vm *seen = VR_PEEK(sim->committed, VM, vm, id);
+    const struct vr_vm *now = VR_PEEK(vr_engine_head(sim->engine), VM, vm, id);
+    const struct vr_lock lock = { VR_KIND_VM, id, true };
+    vr_auto_error struct vr_error *error = NULL;
+    if (!seen || !now || seen->status != now->status)
+        return;
+    switch (seen->status) {
+    case VR_VM_STATUS_WAIT_FOR_LAUNCH:
+    case VR_VM_STATUS_UNKNOWN:
+        return;
+    default:
+        if (!vr_locks_free(sim->engine, &lock, 1, &error))
+            sim_broken(sim, "readers see %s %s, and it is locked: %s", seen->name,
+                       vr_enum_word(&vr_enum_vm_status, (int)seen->status), error->detail);
+    }
+}
+
+void sim_clients_check(struct sim *sim)
+{
+    for (unsigned i = 0; i < MACHINES; i++)
+        check_lock(sim, i);
+}
 
 static void check_machine(struct sim *sim, const struct vr_vm *vm)
 {

@@ -29,6 +29,8 @@ void sim_check(struct sim *sim)
 {
     check_guests(sim);
     check_locks(sim);
+    if (sim->engine)
+        sim_clients_check(sim);
 }
 
 /* Every job has ended, and nothing of one is left half done. */

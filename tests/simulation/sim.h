@@ -131,6 +131,8 @@ void sim_clients_start(struct sim *sim);
 void sim_clients_killed(struct sim *sim);
 /* A new Manager has loaded: what was acknowledged must be there. */
 void sim_clients_restarted(struct sim *sim) VR_REQUIRES(vr_role_engine);
+/* After every event: what readers see is true for who acts on it. */
+void sim_clients_check(struct sim *sim) VR_REQUIRES(vr_role_engine);
 void sim_clients_check_end(struct sim *sim) VR_REQUIRES(vr_role_engine);
 void sim_clients_done(struct sim *sim);
 /* After every event. */

@@ -29,6 +29,21 @@ struct simple {
     int harmless; /* an RPC code that means it was so already, or 0 */
 };
 
+static void simple_end(struct vr_engine *engine, const char *job_id, bool failed,
+                       const struct vr_error *why, void *arg) VR_REQUIRES(vr_role_engine);
+static void simple_end(struct vr_engine *engine, const char *job_id, bool failed,
+                       const struct vr_error *why, void *arg)
+{
+    struct simple *simple = arg;
+    struct vr_txn *txn = vr_txn_new(engine);
+    struct vr_vm *vm = VR_EDIT(txn, VM, vm, simple->vm_id);
+    if (vm)
+        simple->apply(txn, simple->call, vm);
+    vr_call_commit_action(simple->call, txn, NULL);
+    g_free(simple->vm_id);
+    g_free(simple);
+}
+
 static void simple_answer(struct vr_engine *engine, const void *result, int code,
                           const char *message, void *arg) VR_REQUIRES(vr_role_engine);
 static void simple_answer(struct vr_engine *engine, const void *result, int code,
@@ -36,16 +51,17 @@ static void simple_answer(struct vr_engine *engine, const void *result, int code
 {
     struct simple *simple = arg;
     vr_auto_error struct vr_error *error = NULL;
-    if (code != 0 && code != simple->harmless) {
-        vr_job_host_error(&error, simple->what, code, message);
-        vr_call_fail(simple->call, &error);
-    } else {
-        struct vr_txn *txn = vr_txn_new(engine);
-        struct vr_vm *vm = VR_EDIT(txn, VM, vm, simple->vm_id);
-        if (vm)
-            simple->apply(txn, simple->call, vm);
-        vr_call_commit_action(simple->call, txn, NULL);
+    const struct vr_vm *vm = VR_PEEK(vr_engine_head(engine), VM, vm, simple->vm_id);
+    if (code == 0 || code == simple->harmless) {
+        /* The job that has the machine in hand ends with it; who hears of it then can go on. */
+        if (vm && vm_job(engine, vm))
+            vr_job_watch(engine, VR_LINK_ID(vm, job), simple_end, simple);
+        else
+            simple_end(engine, NULL, false, NULL, simple);
+        return;
     }
+    vr_job_host_error(&error, simple->what, code, message);
+    vr_call_fail(simple->call, &error);
     g_free(simple->vm_id);
     g_free(simple);
 }
@@ -156,14 +172,14 @@ static void stopped(struct vr_txn *txn, struct vr_call *call, struct vr_vm *vm)
 {
     const struct vr_action *action = call->body;
     struct vr_event_about who = about(call, vm);
-    if (!vm_is_running(vm_status(vm)))
-        return;
-    vm_set_down(txn, vm, 0, 6, "Admin shut down from the engine");
+    if (vm_is_running(vm_status(vm))) {
+        vm_set_down(txn, vm, 0, EXIT_ADMIN, STOPPED_BY_ADMIN);
+        vr_event_add(txn, VR_EVENT_VM_DOWN, &who, "ExitMessage", vm->exit_message, NULL);
+    }
     if (action && action->reason)
         VR_SET_STRING(vm, stop_reason, action->reason);
     vr_event_add(txn, VR_EVENT_USER_STOP_VM, &who, "Reason",
                  action && action->reason ? action->reason : "", NULL);
-    vr_event_add(txn, VR_EVENT_VM_DOWN, &who, "ExitMessage", vm->exit_message, NULL);
 }
 
 static void discard_memory(struct vr_call *call, const struct vr_vm *vm)
@@ -173,7 +189,7 @@ static void discard_memory(struct vr_call *call, const struct vr_vm *vm)
     struct vr_txn *txn = vr_txn_new(call->engine);
     struct vr_event_about who = about(call, vm);
     struct vr_vm *edit = VR_EDIT(txn, VM, vm, vm->id);
-    vm_set_down(txn, edit, 0, 6, "The saved state was discarded.");
+    vm_set_down(txn, edit, 0, EXIT_ADMIN, "The saved state was discarded.");
     VR_CLEAR(edit, suspended_memory_volume);
     VR_CLEAR(edit, suspended_metadata_volume);
     vr_event_add(txn, VR_EVENT_USER_STOP_VM, &who, NULL);

@@ -32,8 +32,25 @@ char *placement_choose(struct placement *placement, const struct vr_vm *vm,
 
 /* --- state.c: statuses --- */
 
+/* facts/host-rpc.md 10.3. */
+enum exit_reason {
+    EXIT_GENERIC_ERROR = 1,
+    EXIT_START_FAILED = 3,
+    EXIT_SAVED = 5,
+    EXIT_ADMIN = 6,
+    EXIT_GUEST = 7,
+    EXIT_MISSING = 9,
+};
+#define STOPPED_BY_ADMIN "Admin shut down from the engine"
+
 bool vm_is_running(enum vr_vm_status status); /* a QEMU process exists, or may */
+/* The type of the job that has the machine in hand, or NULL.  What hosts say of its end is then
+ * noted (vm_note_exit()), and the job decides what becomes of it. */
+const struct vr_job_type *vm_job(struct vr_engine *engine, const struct vr_vm *vm)
+    VR_REQUIRES(vr_role_engine);
+void vm_note_exit(struct vr_vm *vm, int64_t exit_code, int64_t exit_reason, const char *message);
 enum vr_vm_status vm_status(const struct vr_vm *vm);
+void vm_clear_exit(struct vr_vm *vm);
 /* Sets status and what belongs to it (start and stop time, host). */
 void vm_set_status(struct vr_txn *txn, struct vr_vm *vm, enum vr_vm_status status)
     VR_REQUIRES(vr_role_engine);

@@ -13,15 +13,6 @@
  * reports running is never started a second time.
  */
 
-/* facts/host-rpc.md 10.3. */
-enum exit_reason {
-    EXIT_GENERIC_ERROR = 1,
-    EXIT_SAVED = 5,
-    EXIT_ADMIN = 6,
-    EXIT_GUEST = 7,
-    EXIT_MISSING = 9,
-};
-
 static int status_from_host(const char *word)
 {
     static const struct {
@@ -113,10 +104,12 @@ static void went_down(const struct news *news)
         vm_set_status(news->txn, vm, VR_VM_STATUS_SUSPENDED);
         return;
     }
+    if (vm_job(vr_txn_engine(news->txn), vm)) {
+        vm_note_exit(vm, code, reason, message);
+        return;
+    }
     bool asked = VR_GET(vm, initiated_stop, false) || before == VR_VM_STATUS_POWERING_DOWN;
     vm_set_down(news->txn, vm, code, reason, message);
-    if (before == VR_VM_STATUS_WAIT_FOR_LAUNCH)
-        return; /* the job that starts it tells why, or tries elsewhere */
     if (code == 0 || asked)
         vr_event_add(news->txn, VR_EVENT_VM_DOWN, &who, "ExitMessage", message, NULL);
     else
@@ -159,6 +152,10 @@ static void changed(const struct news *news, enum vr_vm_status now)
         went_down(news);
         return;
     }
+    /* Its end is noted or asked for: the job that has it in hand sees to it. */
+    if ((VR_HAS(vm, exit_code) || VR_GET(vm, initiated_stop, false)) &&
+        vm_job(vr_txn_engine(news->txn), vm))
+        return;
     if (now == VR_VM_STATUS_PAUSED) {
         paused(news);
         return;
@@ -250,7 +247,8 @@ static void apply_one(struct vms *vms, struct vr_txn *txn, const char *host_id,
     if (status >= 0)
         changed(&news, (enum vr_vm_status)status);
     if (status == VR_VM_STATUS_DOWN) {
-        destroy_remains(engine, host_id, vm_id);
+        if (!vm_job(engine, vm)) /* which still has questions, and clears the host itself */
+            destroy_remains(engine, host_id, vm_id);
         return;
     }
     note_start(engine, vm, stats);
@@ -259,6 +257,8 @@ static void apply_one(struct vms *vms, struct vr_txn *txn, const char *host_id,
     if (stats->hash)
         VR_SET_STRING(vm, domain_xml_hash, stats->hash);
 }
+
+#define MISSING "The host does not report the virtual machine any more."
 
 /* Machines that should be on the host and were not in its report. */
 static void missing(struct vr_txn *txn, const char *host_id, const struct vr_list *reported,
@@ -281,16 +281,23 @@ static void missing(struct vr_txn *txn, const char *host_id, const struct vr_lis
          * that is yet to come was written before the clock was set back, so it is old. */
         int64_t since = VR_GET(known, status_since, 0);
         if (g_hash_table_contains(seen, known->id) || !vm_is_running(vm_status(known)) ||
-            (since >= asked_wall && since <= now) ||
-            vm_status(known) == VR_VM_STATUS_WAIT_FOR_LAUNCH)
+            (since >= asked_wall && since <= now))
             continue;
+        bool in_hand = vm_job(engine, known) != NULL;
+        if (in_hand && vm_status(known) == VR_VM_STATUS_WAIT_FOR_LAUNCH)
+            continue; /* the host may not have heard of it yet */
         struct vr_vm *vm = VR_EDIT(txn, VM, vm, known->id);
+        if (in_hand) {
+            if (!VR_HAS(vm, exit_code))
+                vm_note_exit(vm, 1, EXIT_MISSING, MISSING);
+            continue;
+        }
         struct news news = { txn, vm, VR_PEEK(vr_engine_head(engine), HOST, host, host_id), NULL };
         bool asked_to_stop = VR_GET(vm, initiated_stop, false) ||
                              vm_status(vm) == VR_VM_STATUS_POWERING_DOWN;
         struct vr_event_about who = about(&news);
         vm_set_down(txn, vm, asked_to_stop ? 0 : 1, asked_to_stop ? EXIT_ADMIN : EXIT_MISSING,
-                    "The host does not report the virtual machine any more.");
+                    MISSING);
         vr_event_add(txn, asked_to_stop ? VR_EVENT_VM_DOWN : VR_EVENT_VM_DOWN_ERROR, &who,
                      "ExitMessage", vm->exit_message, NULL);
     }
@@ -378,6 +385,11 @@ void vr_vms_host_restarted(struct vr_txn *txn, const char *host_id)
     vr_inventory_list_by(vr_engine_head(engine), VR_KIND_VM, "host", host_id, &here);
     VR_OBJECTS (struct vr_vm, known, &here) {
         struct vr_vm *vm = VR_EDIT(txn, VM, vm, known->id);
+        if (vm_job(engine, vm)) {
+            vm_note_exit(vm, 1, EXIT_GENERIC_ERROR, "The host was restarted.");
+            VR_CLEAR(vm, host); /* it has no part of it any more */
+            continue;
+        }
         vm_set_down(txn, vm, 1, EXIT_GENERIC_ERROR, "The host was restarted.");
         vr_event_add(txn, VR_EVENT_VM_WAS_SET_DOWN_DUE_TO_HOST_REBOOT_OR_MANUAL_FENCE,
                      &(struct vr_event_about){

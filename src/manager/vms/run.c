@@ -15,7 +15,6 @@
 
 /* MaxRerunVmOnVdsCount. */
 #define MAX_HOSTS 3
-#define POLL_MS 500
 /* A host that lost power after it took the machine says nothing of it: so it is asked again. */
 #define AGAIN_MS 15000
 
@@ -184,87 +183,50 @@ char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, struct
 
 static void not_started(struct vr_job_run *run, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);
-
 /* The next host, or the end of the attempts. */
 static void try_elsewhere(struct vr_job_run *run, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);
 static void create(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+static bool look(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+static void ask_host_to_create(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 
-static void await(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+/* Its end was noted or asked for: the host is being cleared of it, and nothing else is done. */
+static bool is_ending(const struct vr_vm *vm)
+{
+    return !vm || VR_HAS(vm, exit_code) || VR_GET(vm, initiated_stop, false);
+}
 
-static void ask_again(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void created(struct vr_job_run *run, const void *result, int code, const char *message)
     VR_REQUIRES(vr_role_engine);
 static void created(struct vr_job_run *run, const void *result, int code, const char *message)
 {
     vr_auto_error struct vr_error *error = NULL;
-    struct vr_run_vm_context *context = run->context;
-    (void)result;
-    /* 4: it exists; an earlier attempt's answer was lost. */
-    if (code == 0 || code == 4) {
-        vr_job_after(run, AGAIN_MS, ask_again);
-        await(run);
+    const struct vr_run_vm_context *context = run->context;
+    if (is_ending(vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id)))
         return;
-    }
-    if (code == VR_RPC_NETWORK_ERROR || code == VR_RPC_RECOVERING) {
+    switch (code) {
+    case 0:
+    case 4: /* it exists; an earlier attempt's answer was lost */
+        vr_job_after(run, AGAIN_MS, ask_host_to_create);
+        return;
+    case VR_RPC_NETWORK_ERROR:
+    case VR_RPC_RECOVERING:
         /* The host may have heard.  It is asked again when it answers; it is never passed over. */
-        const struct vr_host *host =
-            VR_PEEK(vr_engine_head(run->engine), HOST, host, context->host_id);
-        if (host && VR_GET(host, status, VR_HOST_STATUS_UP) != VR_HOST_STATUS_NON_RESPONSIVE) {
-            vr_job_after(run, 3000, create);
-            return;
-        }
+        vr_job_after(run, 3000, ask_host_to_create);
+        return;
+    default:
         vr_job_host_error(&error, "VM.create", code, message);
-        vr_job_fail(run, &error);
-        return;
+        try_elsewhere(run, &error);
     }
-    vr_job_host_error(&error, "VM.create", code, message);
-    try_elsewhere(run, &error);
 }
 
-static void ask_host_to_create(struct vr_job_run *run, const struct vr_vm *vm, vr_job_answer *done)
-    VR_REQUIRES(vr_role_engine);
-
-static void create(struct vr_job_run *run)
-{
-    struct vr_run_vm_context *context = run->context;
-    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
-    if (!vm || g_strcmp0(VR_LINK_ID(vm, host), context->host_id) != 0 ||
-        vm_status(vm) != VR_VM_STATUS_WAIT_FOR_LAUNCH) {
-        await(run); /* it was heard of meanwhile: look at what became of it */
-        return;
-    }
-    ask_host_to_create(run, vm, created);
-}
-
-/* The host has it already (4), or had lost it and takes it now (0); a refusal is looked at by the
- * next attempt, and silence by the monitor. */
-static void asked_again(struct vr_job_run *run, const void *result, int code, const char *message)
-    VR_REQUIRES(vr_role_engine);
-static void asked_again(struct vr_job_run *run, const void *result, int code, const char *message)
-{
-    vr_auto_error struct vr_error *error = NULL;
-    if (code == 0 || code == 4 || code == VR_RPC_NETWORK_ERROR || code == VR_RPC_RECOVERING) {
-        vr_job_after(run, AGAIN_MS, ask_again);
-        return;
-    }
-    vr_job_host_error(&error, "VM.create", code, message);
-    try_elsewhere(run, &error);
-}
-
-static void ask_again(struct vr_job_run *run)
-{
-    const struct vr_run_vm_context *context = run->context;
-    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
-    if (vm && g_strcmp0(VR_LINK_ID(vm, host), context->host_id) == 0 &&
-        vm_status(vm) == VR_VM_STATUS_WAIT_FOR_LAUNCH)
-        ask_host_to_create(run, vm, asked_again);
-}
-
-static void ask_host_to_create(struct vr_job_run *run, const struct vr_vm *vm, vr_job_answer *done)
+static void ask_host_to_create(struct vr_job_run *run)
 {
     vr_auto_error struct vr_error *error = NULL;
     const struct vr_run_vm_context *context = run->context;
+    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
+    if (is_ending(vm))
+        return;
     g_autofree char *xml = vm_domain_xml(run->engine, vm, &error);
     if (!xml) {
         not_started(run, &error);
@@ -275,7 +237,21 @@ static void ask_host_to_create(struct vr_job_run *run, const struct vr_vm *vm, v
     struct vr_rpc_vm_parameters *inner = VR_SUB(params, vm_params, rpc_vm_parameters);
     VR_SET_STRING(inner, vm_id, vm->id);
     VR_SET_STRING(inner, xml, xml);
-    vr_job_call(run, context->host_id, &vr_verb_vm_create, params, 0, done);
+    vr_job_call(run, context->host_id, &vr_verb_vm_create, params, 0, created);
+}
+
+static void noticed(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+static void noticed(struct vr_job_run *run)
+{
+    look(run);
+}
+
+static void create(struct vr_job_run *run)
+{
+    /* Whatever hosts and clients do to the machine meanwhile is looked at in their transactions. */
+    vr_job_on_change(run, noticed);
+    if (!look(run))
+        ask_host_to_create(run);
 }
 
 /* Nothing runs and nothing can: the machine is down again, and the job ends. */
@@ -283,10 +259,9 @@ static void not_started(struct vr_job_run *run, struct vr_error **error)
 {
     struct vr_run_vm_context *context = run->context;
     struct vr_vm *vm = VR_EDIT(run->txn, VM, vm, context->vm_id);
-    if (vm && g_strcmp0(VR_LINK_ID(vm, host), context->host_id) == 0 &&
-        vm_status(vm) != VR_VM_STATUS_UNKNOWN) {
+    if (vm) {
         g_autofree char *text = vr_error_text(*error);
-        vm_set_down(run->txn, vm, 1, 3, text);
+        vm_set_down(run->txn, vm, 1, EXIT_START_FAILED, text);
     }
     vr_job_fail(run, error);
 }
@@ -298,10 +273,6 @@ static void try_elsewhere(struct vr_job_run *run, struct vr_error **error)
     struct vms *vms = vms_state(run->engine);
     const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
     VR_APPEND(context, tried, g_strdup(context->host_id));
-    if (!vm) {
-        vr_job_fail(run, error);
-        return;
-    }
     g_autofree char *next = context->tried.len < MAX_HOSTS
                                 ? placement_choose(vms->placement, vm, &context->tried, &nowhere)
                                 : NULL;
@@ -312,6 +283,7 @@ static void try_elsewhere(struct vr_job_run *run, struct vr_error **error)
     vr_log_info("VM %s did not start on host %s and is tried on host %s.", vm->name,
                 context->host_id, next);
     struct vr_vm *edit = VR_EDIT(run->txn, VM, vm, context->vm_id);
+    vm_clear_exit(edit);
     vm_set_status(run->txn, edit, VR_VM_STATUS_WAIT_FOR_LAUNCH);
     VR_SET_LINK(edit, host, host, next);
     VR_SET_LINK(edit, run_host, host, next);
@@ -328,20 +300,32 @@ static void down_for_good(struct vr_job_run *run)
 {
     vr_auto_error struct vr_error *error = NULL;
     const struct vr_run_vm_context *context = run->context;
-    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
+    struct vr_vm *vm = VR_EDIT(run->txn, VM, vm, context->vm_id);
+    if (vm && VR_GET(vm, initiated_stop, false)) {
+        vm_set_down(run->txn, vm, 0, EXIT_ADMIN, STOPPED_BY_ADMIN);
+        vr_event_add(run->txn, VR_EVENT_VM_DOWN,
+                     &(struct vr_event_about){ .vm = vm, .correlation_id = run->correlation_id },
+                     "ExitMessage", vm->exit_message, NULL);
+        vr_error_set(&error, &vr_fault_vm_create_failed, "It was stopped while it was started.");
+        vr_job_fail(run, &error);
+        return;
+    }
     vr_error_set(&error, &vr_fault_vm_create_failed, "%s",
                  vm && vm->exit_message && vm->exit_message[0] ? vm->exit_message
                                                                : "The host gave no reason.");
-    if (vm && VR_GET(vm, exit_code, 0) != 0)
+    if (vm && VR_GET(vm, exit_code, 1) != 0) {
         try_elsewhere(run, &error);
-    else
-        vr_job_fail(run, &error);
+        return;
+    }
+    if (vm)
+        vm_set_down(run->txn, vm, 0, VR_GET(vm, exit_reason, 0), vm->exit_message);
+    vr_job_fail(run, &error);
 }
 
 /*
  * It was stopped, or died, while this job was asking for it.  A request to
  * create it may still be on its way to the host, behind the one that stopped
- * it; the machine stays locked until the host has none.
+ * it; the machine stays in hand until the host has none.
  */
 static void clear_host(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void host_cleared(struct vr_job_run *run, const void *result, int code, const char *message)
@@ -357,8 +341,9 @@ static void host_cleared(struct vr_job_run *run, const void *result, int code, c
 static void clear_host(struct vr_job_run *run)
 {
     const struct vr_run_vm_context *context = run->context;
-    if (!vr_inventory_peek(vr_engine_head(run->engine), VR_KIND_HOST, context->host_id)) {
-        down_for_good(run); /* the host was removed meanwhile */
+    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
+    if (!vm || !VR_LINK_ID(vm, host)) {
+        down_for_good(run); /* the host was restarted */
         return;
     }
     vr_auto struct vr_rpc_vm_destroy_params *params = VR_NEW(rpc_vm_destroy_params);
@@ -366,34 +351,36 @@ static void clear_host(struct vr_job_run *run)
     vr_job_call(run, context->host_id, &vr_verb_vm_destroy, params, 0, host_cleared);
 }
 
-static void await(struct vr_job_run *run)
+/* What became of the machine; true when that decides how the job goes on. */
+static bool look(struct vr_job_run *run)
 {
     vr_auto_error struct vr_error *error = NULL;
-    struct vr_run_vm_context *context = run->context;
+    const struct vr_run_vm_context *context = run->context;
     const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
     if (!vm) {
         vr_error_set(&error, &vr_fault_vm_no_such, NULL);
         vr_job_fail(run, &error);
-        return;
+        return true;
     }
     switch (vm_status(vm)) {
     case VR_VM_STATUS_WAIT_FOR_LAUNCH:
-        vr_job_after(run, POLL_MS, await);
-        return;
-    case VR_VM_STATUS_DOWN:
+        if (!is_ending(vm))
+            return false;
+        vr_job_on_change(run, NULL);
         clear_host(run);
-        return;
+        return true;
     case VR_VM_STATUS_UNKNOWN:
         vr_error_set(&error, &vr_fault_host_unreachable,
                      "The host fell silent while it started the virtual machine.");
         vr_job_fail(run, &error);
-        return;
+        return true;
     default:
         /* It runs, so whoever could not run it was at fault itself. */
         for (unsigned i = 0; i < context->tried.len; i++)
             vr_hosts_failed_to_run(run->txn, context->tried.items[i]);
         vr_hosts_ran(run->txn, context->host_id);
         vr_job_done(run);
+        return true;
     }
 }
 
@@ -402,8 +389,11 @@ static void ended(struct vr_job_run *run, bool failed, const struct vr_error *er
 static void ended(struct vr_job_run *run, bool failed, const struct vr_error *error)
 {
     const struct vr_run_vm_context *context = run->context;
-    const struct vr_vm *vm = vr_txn_peek(run->txn, VR_KIND_VM, context->vm_id);
-    if (!failed || !vm)
+    struct vr_vm *vm = VR_EDIT(run->txn, VM, vm, context->vm_id);
+    if (!vm)
+        return;
+    VR_CLEAR(vm, job);
+    if (!failed)
         return;
     g_autofree char *text = error ? vr_error_text(error) : g_strdup("");
     vr_event_add(run->txn, VR_EVENT_USER_FAILED_RUN_VM,

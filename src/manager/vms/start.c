@@ -132,9 +132,8 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
     VR_SET_LINK(edit, run_host, host, host_id);
     VR_CLEAR(edit, start_time);
     VR_CLEAR(edit, stop_reason);
-    VR_CLEAR(edit, exit_message);
-    VR_SET_LINK(edit, job, job, NULL);
     VR_SET_STRING(edit, current_cdrom_file, disc && disc[0] ? disc : NULL);
+    vm_clear_exit(edit);
     vr_vms_host_changed(engine, host_id);
     const struct vr_host *host = VR_PEEK(vr_engine_head(engine), HOST, host, host_id);
     vr_event_add(txn, VR_EVENT_USER_STARTED_VM,
@@ -146,11 +145,14 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
     VR_SET_STRING(context, vm_id, vm->id);
     VR_SET_STRING(context, host_id, host_id);
     g_autofree char *description = g_strdup_printf("Launching VM %s", vm->name);
-    return vr_job_start(txn, &(struct vr_job_start){ .type = &vr_job_run_vm,
-                                                     .context = context,
-                                                     .description = description,
-                                                     .locks = &lock,
-                                                     .lock_count = 1,
-                                                     .user_id = user ? user->id : NULL,
-                                                     .correlation_id = correlation_id });
+    const char *job_id =
+        vr_job_start(txn, &(struct vr_job_start){ .type = &vr_job_run_vm,
+                                                  .context = context,
+                                                  .description = description,
+                                                  .locks = &lock,
+                                                  .lock_count = 1,
+                                                  .user_id = user ? user->id : NULL,
+                                                  .correlation_id = correlation_id });
+    VR_SET_LINK(edit, job, job, job_id);
+    return job_id;
 }

@@ -22,6 +22,25 @@ enum vr_vm_status vm_status(const struct vr_vm *vm)
     return VR_GET(vm, status, VR_VM_STATUS_DOWN);
 }
 
+const struct vr_job_type *vm_job(struct vr_engine *engine, const struct vr_vm *vm)
+{
+    return vr_job_running(engine, VR_LINK_ID(vm, job));
+}
+
+void vm_note_exit(struct vr_vm *vm, int64_t exit_code, int64_t exit_reason, const char *message)
+{
+    VR_SET(vm, exit_code, exit_code);
+    VR_SET(vm, exit_reason, exit_reason);
+    VR_SET_STRING(vm, exit_message, message);
+}
+
+void vm_clear_exit(struct vr_vm *vm)
+{
+    VR_CLEAR(vm, exit_code);
+    VR_CLEAR(vm, exit_reason);
+    VR_CLEAR(vm, exit_message);
+}
+
 void vm_set_status(struct vr_txn *txn, struct vr_vm *vm, enum vr_vm_status status)
 {
     struct vr_engine *engine = vr_txn_engine(txn);
@@ -62,9 +81,7 @@ void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_
     struct vr_engine *engine = vr_txn_engine(txn);
     vm_set_status(txn, vm, VR_VM_STATUS_DOWN);
     VR_SET(vm, stop_time, vr_engine_wall_ms(engine));
-    VR_SET(vm, exit_code, exit_code);
-    VR_SET(vm, exit_reason, exit_reason);
-    VR_SET_STRING(vm, exit_message, message);
+    vm_note_exit(vm, exit_code, exit_reason, message);
     VR_CLEAR(vm, host);
     VR_CLEAR(vm, migrating_to);
     VR_CLEAR(vm, fqdn);
