@@ -185,7 +185,8 @@ void vr_engine_host_answer(struct vr_engine *engine, uint64_t call_id, const voi
         g_error("engine: host call %" G_GUINT64_FORMAT " is answered twice", call_id);
     const struct host_call copy = *call;
     g_hash_table_remove(engine->host_calls, &call_id);
-    copy.done(engine, code == 0 ? result : NULL, code, message, copy.arg);
+    if (copy.done)
+        copy.done(engine, code == 0 ? result : NULL, code, message, copy.arg);
 }
 
 void vr_engine_host_state(struct vr_engine *engine, const char *host_id, bool connected,

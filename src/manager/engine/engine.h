@@ -75,7 +75,8 @@ void vr_engine_cancel(struct vr_engine *engine, uint64_t timer) VR_REQUIRES(vr_r
 /* @result is borrowed, NULL on error; @code is the RPC code (world.h), 0 for success. */
 typedef void vr_host_answer(struct vr_engine *engine, const void *result, int code,
                             const char *message, void *arg);
-/* @params is borrowed (the engine takes a reference).  @timeout_ms 0: option vdsTimeout. */
+/* @params is borrowed (the engine takes a reference).  @timeout_ms 0: option vdsTimeout.  @done NULL:
+ * nobody needs the answer. */
 void vr_engine_host_call(struct vr_engine *engine, const char *host_id, const struct vr_verb *verb,
                          const void *params, unsigned timeout_ms, const char *correlation_id,
                          vr_host_answer *done, void *arg) VR_REQUIRES(vr_role_engine);

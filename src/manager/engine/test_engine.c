@@ -361,6 +361,9 @@ static void test_host_calls(void) VR_NO_THREAD_SAFETY
     g_assert_cmpint(code, ==, -1);
     fake_answer(fake, params, VR_RPC_NETWORK_ERROR, "gone");
     g_assert_cmpint(code, ==, VR_RPC_NETWORK_ERROR);
+    /* Who needs no answer gives no function. */
+    vr_engine_host_call(fake->engine, "h", &vr_verb_host_ping2, params, 0, NULL, NULL, NULL);
+    fake_answer(fake, params, 0, NULL);
     vr_engine_host_state(fake->engine, "h", true, NULL);
     g_assert_cmpint(module_connects, ==, 1);
     g_assert_cmpint(module_begins, >=, 1);
