@@ -115,8 +115,9 @@ static void tend(void *arg)
     uint64_t now = vr_loop_now_ms(connection->broker->loop), next = UINT64_MAX, slack = 500;
     if (connection->in_ms) {
         bool silent = now >= connection->last_in + connection->in_ms;
-        if (silent && !connection->suspect) {
-            /* A process that was stopped finds its timers due before it has read what came. */
+        if (silent && (!connection->suspect || vr_stream_has_input(connection->stream))) {
+            /* A process that was stopped, or has much to do, finds its timers due before it has
+             * read what came meanwhile: the silence is its own. */
             connection->suspect = true;
             vr_timer_arm(connection->timer, SUSPECT_MS, 0);
             return;

@@ -9,6 +9,9 @@
 
 #include <systemd/sd-event.h>
 
+/* Sockets that are served between two looks at the clock. */
+#define BATCH 64
+
 struct post {
     struct post *next;
     vr_loop_fn *fn;
@@ -20,8 +23,11 @@ struct vr_loop {
     gint exiting; /* atomic */
     char *name;
     sd_event *event;
-    sd_event_source *wake;
+    sd_event_source *wake, *poll;
     int wake_fd;
+    int poll_fd; /* the watches; readable when one of them has something */
+    struct epoll_event ready[BATCH];
+    int ready_count; /* of those that are being served; data.ptr NULL: freed meanwhile */
     struct vr_mutex lock;                /* a leaf: nothing is locked while it is held */
     struct post *first_post, *last_post; /* guarded by lock */
     bool self_posted;                    /* the loop's thread posted, which needs no wake-up */
@@ -41,8 +47,9 @@ struct vr_timer {
 };
 
 struct vr_watch {
-    sd_event_source *source;
-    uint32_t events;
+    struct vr_loop *loop;
+    int fd;
+    uint32_t events; /* 0: not in the epoll set */
     vr_watch_fn *fn;
     void *arg;
 };
@@ -111,6 +118,33 @@ static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *arg)
     return 0;
 }
 
+/*
+ * The watches have an epoll set of their own, of which sd-event sees only that something is in it:
+ * sd-event looks at everything that is ready before each single callback, which costs the square
+ * of what has gathered, just when there is most to do.  (Measured with 5,000 connections that
+ * begin: three quarters of the time went there.)
+ */
+static int on_poll(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+    struct vr_loop *loop = arg;
+    int count = epoll_wait(fd, loop->ready, BATCH, 0);
+    must(count < 0 && errno != EINTR ? -errno : 0, "epoll_wait");
+    loop->ready_count = MAX(count, 0);
+    for (int i = 0; i < loop->ready_count && !g_atomic_int_get(&loop->exiting); i++) {
+        run_posts(loop); /* what was posted before the bytes came runs before they are read */
+        struct vr_watch *watch = loop->ready[i].data.ptr;
+        /* An earlier callback may have freed it, or lost interest. */
+        uint32_t events =
+            watch ? loop->ready[i].events & (watch->events | EPOLLERR | EPOLLHUP) : 0;
+        if (!events || !watch->events)
+            continue;
+        watch->fn(events, watch->arg); /* may free the watch */
+        run_deferred(loop);
+    }
+    loop->ready_count = 0;
+    return 0;
+}
+
 struct vr_loop *vr_loop_new(const char *name)
 {
     struct vr_loop *loop = g_new0(struct vr_loop, 1);
@@ -121,6 +155,10 @@ struct vr_loop *vr_loop_new(const char *name)
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     must(loop->wake_fd < 0 ? -errno : 0, "eventfd");
     must(sd_event_add_io(loop->event, &loop->wake, loop->wake_fd, EPOLLIN, on_wake, loop),
+         "sd_event_add_io");
+    loop->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    must(loop->poll_fd < 0 ? -errno : 0, "epoll_create1");
+    must(sd_event_add_io(loop->event, &loop->poll, loop->poll_fd, EPOLLIN, on_poll, loop),
          "sd_event_add_io");
     return loop;
 }
@@ -153,8 +191,10 @@ void vr_loop_unref(struct vr_loop *loop)
     current_loop = before;
 
     sd_event_source_disable_unref(loop->wake);
+    sd_event_source_disable_unref(loop->poll);
     sd_event_unref(loop->event);
     close(loop->wake_fd);
+    close(loop->poll_fd);
     vr_mutex_done(&loop->lock);
     g_free(loop->scratch);
     g_free(loop->name);
@@ -350,21 +390,20 @@ void vr_timer_free(struct vr_timer *timer)
     g_free(timer);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *arg)
+static void control(struct vr_watch *watch, int operation, uint32_t events)
 {
-    struct vr_watch *watch = arg;
-    watch->fn(revents, watch->arg); /* may free the watch */
-    return 0;
+    struct epoll_event event = { .events = events, .data.ptr = watch };
+    int r = epoll_ctl(watch->loop->poll_fd, operation, watch->fd, &event);
+    must(r < 0 ? -errno : 0, "epoll_ctl");
+    watch->events = events;
 }
 
 struct vr_watch *vr_watch_new(struct vr_loop *loop, int fd, uint32_t events, vr_watch_fn *fn,
                               void *arg)
 {
     struct vr_watch *watch = g_new(struct vr_watch, 1);
-    *watch = (struct vr_watch){ .events = events, .fn = fn, .arg = arg };
-    must(sd_event_add_io(loop->event, &watch->source, fd, events, on_io, watch), "watch");
-    if (!events)
-        must(sd_event_source_set_enabled(watch->source, SD_EVENT_OFF), "watch nothing");
+    *watch = (struct vr_watch){ .loop = loop, .fd = fd, .fn = fn, .arg = arg };
+    vr_watch_set_events(watch, events);
     return watch;
 }
 
@@ -372,20 +411,21 @@ void vr_watch_set_events(struct vr_watch *watch, uint32_t events)
 {
     if (watch->events == events)
         return;
-    if (events) {
-        must(sd_event_source_set_io_events(watch->source, events), "set_io_events");
-        if (!watch->events)
-            must(sd_event_source_set_enabled(watch->source, SD_EVENT_ON), "watch");
-    } else {
-        must(sd_event_source_set_enabled(watch->source, SD_EVENT_OFF), "watch nothing");
-    }
-    watch->events = events;
+    if (!watch->events)
+        control(watch, EPOLL_CTL_ADD, events);
+    else if (events)
+        control(watch, EPOLL_CTL_MOD, events);
+    else /* out of the set, which shows hang-ups without being asked */
+        control(watch, EPOLL_CTL_DEL, 0);
 }
 
 void vr_watch_free(struct vr_watch *watch)
 {
     if (!watch)
         return;
-    sd_event_source_disable_unref(watch->source);
+    vr_watch_set_events(watch, 0);
+    for (int i = 0; i < watch->loop->ready_count; i++)
+        if (watch->loop->ready[i].data.ptr == watch)
+            watch->loop->ready[i].data.ptr = NULL;
     g_free(watch);
 }

@@ -212,9 +212,10 @@ static void on_timer(void *arg)
 {
     struct vr_rpc_client *client = arg;
     uint64_t now = vr_loop_now_ms(client->loop);
-    if (now >= connection_deadline(client) && !client->suspect) {
-        /* A process that was stopped finds its timers due before it has read what came meanwhile.
-         */
+    if (now >= connection_deadline(client) &&
+        (!client->suspect || vr_stream_has_input(client->stream))) {
+        /* A process that was stopped, or has much to do, finds its timers due before it has read
+         * what came meanwhile: the silence is its own. */
         client->suspect = true;
         arm(client, now + SUSPECT_MS);
         return;

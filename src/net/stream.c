@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -517,6 +518,12 @@ bool vr_stream_write(struct vr_stream *stream, const void *data, size_t len)
     if (stream->state == OPEN && !stream->blocked)
         soon(stream);
     return true;
+}
+
+bool vr_stream_has_input(const struct vr_stream *stream)
+{
+    int bytes = 0;
+    return stream->fd >= 0 && ioctl(stream->fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 size_t vr_stream_queued(const struct vr_stream *stream)

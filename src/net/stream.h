@@ -62,6 +62,8 @@ void vr_stream_finish(struct vr_stream *stream) VR_REQUIRES(vr_role_io);
  * closed or closing; a queue that grows over its limit closes the stream, later, by `closed`. */
 bool vr_stream_write(struct vr_stream *stream, const void *data, size_t len)
     VR_REQUIRES(vr_role_io);
+/* Whether bytes lie in the socket that nobody has read yet. */
+bool vr_stream_has_input(const struct vr_stream *stream) VR_REQUIRES(vr_role_io);
 /* Bytes that wait to be sent. */
 size_t vr_stream_queued(const struct vr_stream *stream) VR_REQUIRES(vr_role_io);
 

@@ -219,6 +219,70 @@ static void test_a_watch_reports_what_it_was_asked_for(void)
     vr_loop_unref(w.loop);
 }
 
+struct pair {
+    struct vr_loop *loop;
+    struct watched side[2];
+    unsigned calls;
+};
+
+static void pair_init(struct pair *pair, vr_watch_fn *fn)
+{
+    *pair = (struct pair){ .loop = vr_loop_new("test") };
+    for (unsigned i = 0; i < 2; i++) {
+        struct watched *side = &pair->side[i];
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, side->fds), ==, 0);
+        g_assert_cmpint(write(side->fds[1], "x", 1), ==, 1);
+        side->watch = vr_watch_new(pair->loop, side->fds[0], EPOLLIN, fn, pair);
+    }
+}
+
+static void pair_done(struct pair *pair)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        vr_watch_free(pair->side[i].watch);
+        close(pair->side[i].fds[0]);
+        close(pair->side[i].fds[1]);
+    }
+    vr_loop_unref(pair->loop);
+}
+
+static void free_both(uint32_t events, void *arg)
+{
+    struct pair *pair = arg;
+    pair->calls++;
+    for (unsigned i = 0; i < 2; i++)
+        vr_watch_free(g_steal_pointer(&pair->side[i].watch));
+    vr_loop_exit(pair->loop);
+}
+
+/* Both are ready in the same look at the sockets. */
+static void test_a_watch_that_is_freed_before_its_turn_is_not_called(void)
+{
+    struct pair pair;
+    pair_init(&pair, free_both);
+    vr_loop_run(pair.loop);
+    g_assert_cmpuint(pair.calls, ==, 1);
+    pair_done(&pair);
+}
+
+static void drop_other(uint32_t events, void *arg)
+{
+    struct pair *pair = arg;
+    pair->calls++;
+    for (unsigned i = 0; i < 2; i++)
+        vr_watch_set_events(pair->side[i].watch, 0);
+    vr_loop_exit(pair->loop);
+}
+
+static void test_a_watch_that_lost_interest_before_its_turn_is_not_called(void)
+{
+    struct pair pair;
+    pair_init(&pair, drop_other);
+    vr_loop_run(pair.loop);
+    g_assert_cmpuint(pair.calls, ==, 1);
+    pair_done(&pair);
+}
+
 struct deferral {
     struct vr_deferred deferred;
     struct vr_loop *loop;
@@ -304,6 +368,10 @@ int main(int argc, char **argv)
                     test_fifty_thousand_timers_are_armed_and_freed_quickly);
     g_test_add_func("/loop/a watch reports what it was asked for",
                     test_a_watch_reports_what_it_was_asked_for);
+    g_test_add_func("/loop/a watch that is freed before its turn is not called",
+                    test_a_watch_that_is_freed_before_its_turn_is_not_called);
+    g_test_add_func("/loop/a watch that lost interest before its turn is not called",
+                    test_a_watch_that_lost_interest_before_its_turn_is_not_called);
     g_test_add_func("/loop/deferred work runs once after the callback and may be deferred again",
                     test_deferred_work_runs_once_after_the_callback_and_may_be_deferred_again);
     g_test_add_func("/loop/turns are given in order and come back",
