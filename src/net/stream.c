@@ -2,6 +2,7 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -16,6 +17,9 @@
 #define MAX_QUEUED ((size_t)MiB(80))
 /* After the last byte was sent: how long the peer has to close before we do. */
 #define LINGER_MS 2000
+/* A limit is put off while the loop is late itself: this much, at most so often. */
+#define EXCUSE_MS 100
+#define EXCUSES 100
 #define MAX_UNREAD ((size_t)MiB(1))
 /* One stream's share of a round of the loop. */
 #define READS_A_ROUND 16
@@ -55,6 +59,22 @@ void vr_stream_set_limit(struct vr_stream *stream, uint64_t ms)
     if (!stream->timer)
         stream->timer = vr_timer_new(stream->loop, on_timer, stream);
     vr_timer_arm(stream->timer, ms, MIN(ms / 20, 500));
+    stream->excuses = 0;
+}
+
+/* Whether what the limit waits for is there, and only the loop was too busy to see it: with
+ * thousands of peers at once a round is long.  A peer cannot draw this out for ever. */
+static bool is_our_delay(struct vr_stream *stream)
+{
+    struct pollfd fd = { .fd = stream->fd,
+                         .events = stream->state == HANDSHAKING ? POLLIN : POLLOUT };
+    if (stream->state != CONNECTING && stream->state != HANDSHAKING)
+        return false;
+    if (stream->fd < 0 || stream->excuses == EXCUSES || poll(&fd, 1, 0) <= 0)
+        return false;
+    stream->excuses++;
+    vr_timer_arm(stream->timer, EXCUSE_MS, 0);
+    return true;
 }
 
 void vr_stream_clear_limit(struct vr_stream *stream)
@@ -377,6 +397,8 @@ static void on_event(uint32_t events, void *arg)
 static void on_timer(void *arg)
 {
     struct vr_stream *stream = arg;
+    if (is_our_delay(stream))
+        return;
     switch (stream->state) {
     case RESOLVING:
     case CONNECTING:

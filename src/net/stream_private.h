@@ -33,6 +33,7 @@ struct vr_stream {
     int fd;
     struct vr_watch *watch;
     struct vr_timer *timer; /* limit of the current state, or of a stall; NULL when idle */
+    unsigned excuses;       /* how often the limit has been put off */
     struct vr_deferred deferred;
     struct vr_loop_end end;   /* while it finishes, and nobody owns it */
     struct vr_error *failure; /* reported by the deferral */

@@ -45,7 +45,8 @@ void monitor_network_error(struct monitor *monitor, const char *reason)
     const struct vr_host *host = monitor_host(monitor);
     if (!host)
         return;
-    monitor->failures++;
+    if (monitor->failures++ == 0)
+        vr_log_info("Host %s cannot be reached: %s", host->name, reason ? reason : "no reason given");
     enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
     if (status == VR_HOST_STATUS_DOWN || status == VR_HOST_STATUS_REBOOT ||
         status == VR_HOST_STATUS_MAINTENANCE || status == VR_HOST_STATUS_NON_RESPONSIVE)
