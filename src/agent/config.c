@@ -6,7 +6,7 @@
 static const char *const agent_keys[] = {
     "address",     "port", "image-port",    "state", "run-root", "link-root",
     "nbd-root",    "iod",  "ticket-socket", "uid",   "gid",      "ca",
-    "certificate", "key",  "uuid",          "log",   NULL
+    "certificate", "key",  "uuid",          "log",   "enroll", NULL
 };
 static const char *const libvirt_keys[] = {
     "uri", "accel", "log-dir", "serial-log-dir", "console-dir", "qemu-conf", NULL
@@ -98,8 +98,7 @@ static bool get_number(GKeyFile *file, const char *group, const char *key, unsig
 
 #define RUN_ROOT "/rhev/data-center"
 
-/* A program of ours: beside this one when installed, in @folder below it in the build.  Owned. */
-static char *find_program(const char *folder, const char *name)
+char *vr_agent_program(const char *folder, const char *name)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *dir = g_path_get_dirname(self ? self : "/usr/libexec/vireo/vireo-agentd");
@@ -131,18 +130,20 @@ static bool read_storage(struct vr_agent_config *config, GKeyFile *file, struct 
         usual ? g_strdup("/run/vdsm/storage") : g_build_filename(config->state, "links", NULL);
     g_autofree char *nbd =
         usual ? g_strdup("/run/vdsm/nbd") : g_build_filename(config->state, "nbd", NULL);
-    g_autofree char *iod = find_program("storage", "vireo-iod");
-    g_autofree char *imaged = find_program("image", "vireo-imaged");
+    g_autofree char *iod = vr_agent_program("storage", "vireo-iod");
+    g_autofree char *imaged = vr_agent_program("image", "vireo-imaged");
     g_autofree char *socket = default_socket(config, usual);
     config->link_root = get_string(file, "agent", "link-root", links);
     config->nbd_root = get_string(file, "agent", "nbd-root", nbd);
+    g_autofree char *enroll = vr_agent_program("enroll", "vireo-enroll");
+    config->enroll = get_string(file, "agent", "enroll", enroll);
     config->iod = get_string(file, "agent", "iod", iod);
     config->imaged = get_string(file, "agent", "imaged", imaged);
     config->ticket_socket = get_string(file, "agent", "ticket-socket", socket);
-    if (!config->link_root || !config->nbd_root || !config->iod || !config->imaged ||
+    if (!config->link_root || !config->nbd_root || !config->iod || !config->imaged || !config->enroll ||
         !config->ticket_socket) {
         vr_error_set(error, &vr_fault_bad_request,
-                     "link-root, nbd-root, iod, imaged and ticket-socket cannot be empty.");
+                     "link-root, nbd-root, iod, imaged, enroll and ticket-socket cannot be empty.");
         return false;
     }
     return get_number(file, "agent", "uid", 0, G_MAXINT, &config->uid, error) &&
@@ -246,6 +247,7 @@ void vr_agent_config_free(struct vr_agent_config *config)
     g_free(config->nbd_root);
     g_free(config->iod);
     g_free(config->imaged);
+    g_free(config->enroll);
     g_free(config->ticket_socket);
     g_free(config->ca);
     g_free(config->certificate);

@@ -14,7 +14,8 @@
  *     link-root= nbd-root=       links to prepared images and sockets of NBD servers; default:
  *                                /run/vdsm/storage and /run/vdsm/nbd, or below STATE when run-root
  *                                is not the default one
- *     iod= imaged=               the programs vireo-iod and vireo-imaged; default: beside this one
+ *     iod= imaged= enroll=       the programs vireo-iod, vireo-imaged and vireo-enroll; default: beside
+ *                                this one
  *     ticket-socket=             control socket of the image daemon; default: below STATE, or
  *                                /run/ovirt-imageio/sock with the default run-root
  *     uid=0 gid=0                whom storage belongs to
@@ -44,7 +45,7 @@ struct vr_agent_config {
     char *state;
     char *run_root;
     char *link_root, *nbd_root;
-    char *iod, *imaged;
+    char *iod, *imaged, *enroll;
     char *ticket_socket;
     unsigned uid, gid;
     char *ca, *certificate, *key; /* NULL when empty */
@@ -61,6 +62,9 @@ struct vr_agent_config {
  * misspelt one would silently do nothing. */
 struct vr_agent_config *vr_agent_config_read(const char *path, struct vr_error **error);
 void vr_agent_config_free(struct vr_agent_config *config); /* takes NULL */
+
+/* A program of ours: beside this one when installed, in @folder below it in the build.  Owned. */
+char *vr_agent_program(const char *folder, const char *name);
 
 /* Whether /proc/cpuinfo's text shows a processor that can run KVM.  /dev/kvm alone proves
  * nothing: it exists, unusable, on some machines without the flag. */

@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/enroll/renewal.h"
 #include "agent/image/image.h"
 #include "agent/verbs/storage.h"
 #include "agent/verbs/verbs.h"
@@ -28,7 +29,10 @@ static const char usage[] =
     "\n"
     "  --config FILE   read FILE (default /etc/vireo/agent.conf, if it exists)\n"
     "  --version       print the version\n"
-    "  --help          print this\n";
+    "  --help          print this\n"
+    "\n"
+    "  register        ask a Manager to take this machine as a host\n"
+    "  enroll          the host's key and certificate; both explain themselves with --help\n";
 
 #define DEFAULT_CONFIG "/etc/vireo/agent.conf"
 
@@ -42,6 +46,7 @@ struct program {
     struct vr_timer *recovery;
     struct vr_watch *signals;
     int signal_fd;
+    int64_t images_expire; /* the certificate that the image daemon began with; 0: not known */
 };
 
 /* While recovery lasts, every verb answers 99; the supervisor says when it is over. */
@@ -251,6 +256,46 @@ static void stop(struct program *program)
     vr_role_leave(&vr_role_io);
 }
 
+/* The image daemon keeps the certificate that it began with, and a restart ends its transfers: it is
+ * only restarted before that one is of no use any more. */
+#define IMAGES_RESTART_S (2 * 24 * 60 * 60)
+
+static void certificate_looked_at(bool renewed, int64_t expires, void *arg)
+{
+    struct program *program = arg;
+    vr_auto_error struct vr_error *error = NULL;
+    if (renewed && !vr_tls_reload(program->tls, &error)) {
+        g_autofree char *text = vr_error_text(error);
+        vr_log_warning("The renewed certificate cannot be used: %s", text);
+        return;
+    }
+    if (!expires || !program->images)
+        return;
+    if (renewed && !program->images_expire) {
+        vr_image_daemon_restart(program->images); /* at the start: nobody is served yet */
+    } else if (program->images_expire && expires > program->images_expire &&
+               program->images_expire < g_get_real_time() / G_USEC_PER_SEC + IMAGES_RESTART_S) {
+        vr_image_daemon_restart(program->images);
+    } else if (program->images_expire) {
+        return;
+    }
+    program->images_expire = expires;
+}
+
+/* `register` and `enroll` are another program's work.  Returns when there is none such command. */
+static void become_enroll(int argc, char **argv)
+{
+    if (argc < 2 || (strcmp(argv[1], "register") != 0 && strcmp(argv[1], "enroll") != 0))
+        return;
+    g_autofree char *program = vr_agent_program("enroll", "vireo-enroll");
+    if (!strcmp(argv[1], "enroll"))
+        argv++;
+    argv[0] = program;
+    execv(program, argv);
+    fprintf(stderr, "vireo-agentd: %s: %s\n", program, g_strerror(errno));
+    exit(126);
+}
+
 /* 0 to go on, else the exit code plus one. */
 static int read_arguments(int argc, char **argv, const char **config)
 {
@@ -276,6 +321,7 @@ static int read_arguments(int argc, char **argv, const char **config)
 int main(int argc, char **argv)
 {
     const char *path = g_file_test(DEFAULT_CONFIG, G_FILE_TEST_EXISTS) ? DEFAULT_CONFIG : NULL;
+    become_enroll(argc, argv);
     int ends = read_arguments(argc, argv, &path);
     if (ends)
         return ends - 1;
@@ -293,6 +339,8 @@ int main(int argc, char **argv)
                     vr_rpc_server_port(program.agent.server),
                     program.config->accel == VR_ACCEL_KVM ? "KVM" : "TCG");
         sd_notify(0, "READY=1");
+        if (program.tls)
+            vr_renewal_start(program.loop, program.config, path, certificate_looked_at, &program);
         vr_loop_run(program.loop);
         sd_notify(0, "STOPPING=1");
         /* Image transfers end with us; what serves their bytes would stay. */

@@ -263,6 +263,13 @@ unsigned vr_image_daemon_port(const struct vr_image_daemon *d)
     return d->port;
 }
 
+void vr_image_daemon_restart(struct vr_image_daemon *d)
+{
+    g_mutex_lock(&d->lock);
+    end_process(d, false);
+    g_mutex_unlock(&d->lock);
+}
+
 void vr_image_daemon_stop(struct vr_image_daemon *d)
 {
     if (!d)

@@ -35,5 +35,7 @@ struct vr_image_daemon_options {
 struct vr_image_daemon *vr_image_daemon_start(const struct vr_image_daemon_options *options,
                                               struct vr_error **error);
 unsigned vr_image_daemon_port(const struct vr_image_daemon *daemon);
+/* Ends the process, and with it what it serves; the next one reads its certificate anew. */
+void vr_image_daemon_restart(struct vr_image_daemon *daemon);
 /* Ends it.  Takes NULL. */
 void vr_image_daemon_stop(struct vr_image_daemon *daemon);

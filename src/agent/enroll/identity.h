@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * identity: the host's key and certificate, and who its Manager is.
+ *
+ *   agent.conf: key          RSA, made here, 0600; never leaves the host
+ *               key + ".new" one that waits for its certificate
+ *               certificate  signed by the Manager's authority
+ *               ca           that authority
+ *   STATE/manager.conf       [manager] url=  where certificates are renewed
+ *
+ * Every file is whole or absent; a run that was killed is completed by the
+ * next one.
+ */
+
+#include "agent/config.h"
+
+/* Certificates that come from outside, in all. */
+#define VR_IDENTITY_INPUT_MAX (64 * 1024)
+/* As the Manager's own keys (setup/pki.h). */
+#define VR_IDENTITY_KEY_BITS 3072
+
+/* A certificate request of the key that is there; of a new one, which is used from
+ * vr_identity_accept() on, when there is none or @new_key.  PEM, owned. */
+char *vr_identity_request(const struct vr_agent_config *config, bool new_key,
+                          struct vr_error **error);
+
+/*
+ * Puts the first certificate of @pem in place, once it is clear that it is for
+ * our key and signed by the authority: the others in @pem, which then become
+ * the ones that this host trusts, or the ones that it trusts already.
+ */
+bool vr_identity_accept(const struct vr_agent_config *config, const char *pem,
+                        struct vr_error **error);
+
+/* Trusts the authorities in @pem. */
+bool vr_identity_trust(const struct vr_agent_config *config, const char *pem,
+                       struct vr_error **error);
+
+/* Whether less than a third of the certificate's life is left, or nothing at all. */
+bool vr_identity_is_due(const struct vr_agent_config *config, bool *ret_due,
+                        struct vr_error **error);
+
+/* When the certificate in place ends: epoch, seconds. */
+bool vr_identity_expires(const struct vr_agent_config *config, int64_t *ret_expires,
+                         struct vr_error **error);
+
+/* The Manager's address, "https://NAME:PORT"; NULL when it is not known.  Owned. */
+char *vr_identity_manager(const struct vr_agent_config *config);
+bool vr_identity_set_manager(const struct vr_agent_config *config, const char *url,
+                             struct vr_error **error);
+
+/* SHA-256 of the first certificate in @pem, hex; NULL when there is none.  Owned. */
+char *vr_identity_fingerprint(const char *pem);
+/* @text is "SHA256:" and 64 hex digits (colons between them do not count) or 43 of base64. */
+bool vr_identity_fingerprint_is(const char *fingerprint, const char *text);
