@@ -235,3 +235,71 @@ def test_a_start_with_a_disc_that_is_gone_is_refused(idle):
         os=types.OperatingSystem(boot=types.Boot(devices=[types.BootDevice.CDROM]))))
     assert "gone.iso" in message
     assert idle.get().status == types.VmStatus.DOWN
+
+
+# --- statistics ------------------------------------------------------------------------------------
+
+
+def statistics(service):
+    return {entry.name: entry for entry in service.statistics_service().list()}
+
+
+def datum(service, name):
+    return statistics(service)[name].values[0].datum
+
+
+NIC_STATISTICS = {
+    "data.current.rx": types.StatisticUnit.BYTES_PER_SECOND,
+    "data.current.tx": types.StatisticUnit.BYTES_PER_SECOND,
+    "data.current.rx.bps": types.StatisticUnit.BITS_PER_SECOND,
+    "data.current.tx.bps": types.StatisticUnit.BITS_PER_SECOND,
+    "data.total.rx": types.StatisticUnit.BYTES,
+    "data.total.tx": types.StatisticUnit.BYTES,
+    "errors.total.rx": types.StatisticUnit.NONE,
+    "errors.total.tx": types.StatisticUnit.NONE,
+}
+DISK_STATISTICS = {
+    "data.current.read": types.StatisticUnit.BYTES_PER_SECOND,
+    "data.current.write": types.StatisticUnit.BYTES_PER_SECOND,
+    "data.current.read.ops": types.StatisticUnit.COUNT_PER_SECOND,
+    "data.current.write.ops": types.StatisticUnit.COUNT_PER_SECOND,
+    "disk.read.latency": types.StatisticUnit.SECONDS,
+    "disk.write.latency": types.StatisticUnit.SECONDS,
+    "disk.flush.latency": types.StatisticUnit.SECONDS,
+}
+
+
+def test_a_nic_has_statistics(service):
+    nic = service.nics_service().nic_service(first_nic(service).id)
+    found = statistics(nic)
+    assert {name: entry.unit for name, entry in found.items()} == NIC_STATISTICS
+    assert found["data.total.tx"].kind == types.StatisticKind.COUNTER
+    wait_for(lambda: datum(nic, "data.total.tx") > 0, True)  # its requests for an address
+    one = nic.statistics_service().statistic_service(found["data.total.tx"].id).get()
+    assert one.name == "data.total.tx" and one.nic.id == nic.get().id
+    with pytest.raises(sdk.NotFoundError):
+        nic.statistics_service().statistic_service(NOWHERE).get()
+
+
+def test_a_disk_has_statistics(system, service, disk):
+    found = statistics(system.disks_service().disk_service(disk))
+    assert {name: entry.unit for name, entry in found.items()} == DISK_STATISTICS
+    assert found["disk.read.latency"].disk.id == disk
+    seen = system.disks_service().disk_service(disk).get(follow="statistics")
+    assert len(seen.statistics) == len(DISK_STATISTICS)
+
+
+def test_a_nic_of_the_host_has_statistics(system, host):
+    nics = system.hosts_service().host_service(host["id"]).nics_service()
+    names = {nic.name: nic.id for nic in nics.list()}
+    nic = nics.nic_service(names.get("lo") or list(names.values())[0])
+    found = statistics(nic)
+    assert {name: entry.unit for name, entry in found.items()} == NIC_STATISTICS
+    assert found["data.total.rx"].host_nic.id == nic.get().id
+
+
+def test_a_machine_tells_of_memory_network_and_file_systems(service):
+    wait_for(lambda: datum(service, "memory.unused") > 0, True)
+    found = statistics(service)
+    assert found["network.current.total"].unit == types.StatisticUnit.PERCENT
+    wait_for(lambda: "/data" in statistics(service)["disks.usage"].values[0].detail, True)

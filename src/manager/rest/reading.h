@@ -18,6 +18,10 @@ void vr_statistics_put(struct vr_statistics *statistics, int kind, const char *i
 /* The latest statistics object of an entity (struct vr_rpc_vm_stats, struct vr_rpc_host_stats), or
  * NULL.  A reference.  Any thread. */
 void *vr_statistics_get(struct vr_statistics *statistics, int kind, const char *id);
+/* What a device (vnet0, eth0: bytes received and sent; vda: reads and writes) of a machine or host
+ * does in a second; false, and zeros, when that is not known.  Any thread. */
+bool vr_statistics_rate(struct vr_statistics *statistics, int kind, const char *id,
+                        const char *device, double *ret_in, double *ret_out);
 
 struct vr_reading {
     struct vr_inventory *inventory;
