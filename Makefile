@@ -6,7 +6,7 @@ BUILD ?= build
 SECONDS ?= 60
 MESON = meson setup
 
-.PHONY: all run test bench lint fuzz asan build clang clean deps guest-image lab-deps help
+.PHONY: all run test bench lint fuzz asan build clang clean deps guest-image lab-deps lab-test help
 
 all: build
 
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz SECONDS=60  every fuzzer for that long, over its corpus"
 	@echo "make asan             the tests under AddressSanitizer and UBSan"
 	@echo "make clang            builds with clang, thread-safety analysis on"
+	@echo "make lab-test         the tests on several real hosts (tests/lab)"
 	@echo "make lab-deps         installs what the hosts of lab/ need (lab/README.md)"
 	@echo "make build            builds only, with what is installed"
 	@echo "make deps             installs what building and testing need (tools/install-packages)"
@@ -54,6 +55,9 @@ clang: deps
 
 lab-deps:
 	@tools/install-packages --lab
+
+lab-test: lab-deps
+	@tools/run-tests --build $(BUILD) --lab
 
 guest-image: deps
 	@tools/guest-image
