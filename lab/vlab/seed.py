@@ -95,6 +95,9 @@ WantedBy=multi-user.target
 AGENT_DROP_IN = """\
 [Unit]
 After=ssh.service lab-network.service %s
+
+[Service]
+LogLevelMax=notice
 """
 SSHD = """\
 PermitRootLogin yes

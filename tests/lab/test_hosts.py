@@ -48,7 +48,9 @@ def test_a_host_is_a_debian_without_vireo(lab):
 def test_a_host_runs_machines_by_kvm(lab):
     host = lab.host("host1")
     host.run("systemctl start libvirtd")
-    assert "<domain type='kvm'>" in host.run("virsh -c qemu:///system capabilities").out
+    known = host.run("virsh -c qemu:///system capabilities").out
+    assert "<domain type='kvm'/>" in known, host.run(
+        "ls -l /dev/kvm /var/cache/libvirt/qemu/capabilities; free -m; dmesg | tail -n 20").out
 
 
 def test_root_may_log_in_by_password(lab):
