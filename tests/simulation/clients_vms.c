@@ -104,22 +104,17 @@ static void replied(const struct vr_call_reply *reply, void *arg)
         sim_broken(sim, "a call was replied to twice");
     if (reply->error && reply->error->fault == &vr_fault_internal)
         sim_broken(sim, "a call was answered with an internal error: %s", reply->error->detail);
+    if (!reply->error && reply->job_id && !VR_PEEK(sim->committed, JOB, job, reply->job_id))
+        sim_broken(sim, "the reply with a job comes before readers see it");
     g_free(call);
 }
 
-static void call_again(struct sim *sim, void *nothing) VR_REQUIRES(vr_role_engine)
+static void make_call(struct sim *sim, unsigned machine) VR_REQUIRES(vr_role_engine)
 {
     static const struct vr_caller caller = { .user_name = "admin@internal", .admin = true };
     struct clients *clients = sim->clients;
-    if (sim->calm)
-        return;
-    sim_after(sim, 100 + sim_below(sim, 3000), 0, "client", call_again, NULL, NULL);
     struct open_call *call = g_new(struct open_call, 1);
-    *call = (struct open_call){ sim, (enum action)sim_below(sim, ACTIONS), sim_below(sim, MACHINES) };
-    if (!sim->engine) {
-        g_free(call);
-        return;
-    }
+    *call = (struct open_call){ sim, (enum action)sim_below(sim, ACTIONS), machine };
     g_autofree char *id = machine_id(call->machine);
     const char *const ids[] = { id };
     const char *const params[] = { "async", sim_below(sim, 2) ? "true" : "false", NULL };
@@ -128,6 +123,19 @@ static void call_again(struct sim *sim, void *nothing) VR_REQUIRES(vr_role_engin
     g_queue_push_tail(&clients->open, call);
     vr_call_begin(sim->engine, vr_call_new(&operations[call->action], ids, 1, VR_NEW(action),
                                            &caller, "sim", params, replied, call));
+}
+
+/* Several at once now and then, of one machine: they meet each other's jobs. */
+static void call_again(struct sim *sim, void *nothing) VR_REQUIRES(vr_role_engine)
+{
+    if (sim->calm)
+        return;
+    sim_after(sim, 100 + sim_below(sim, 3000), 0, "client", call_again, NULL, NULL);
+    unsigned machine = sim_below(sim, MACHINES);
+    do {
+        if (sim->engine)
+            make_call(sim, machine);
+    } while (sim_below(sim, 3) == 0);
 }
 
 void sim_clients_start(struct sim *sim)

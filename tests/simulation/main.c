@@ -96,7 +96,7 @@ static bool run_apart(const struct sim_options *options, struct verdict *ret_ver
 }
 
 /* Runs a seed, every tenth one twice: the same seed must give the same history. */
-static bool run_seed(const char *program, const struct sim_options *options)
+static bool run_seed(const char *program, const struct sim_options *options, char **ret_broken)
 {
     struct verdict first, second;
     bool good = run_apart(options, &first);
@@ -105,19 +105,45 @@ static bool run_seed(const char *program, const struct sim_options *options)
         good = false;
         g_snprintf(first.broken, sizeof(first.broken), "two runs of the seed differ");
     }
-    if (!good)
+    if (ret_broken)
+        *ret_broken = good ? NULL : g_strdup(first.broken);
+    else if (!good)
         printf("seed %" G_GUINT64_FORMAT " failed: %s\n    replay: %s --seeds 1 --first %"
                G_GUINT64_FORMAT " --trace\n", options->seed, first.broken, program, options->seed);
     return good;
+}
+
+/* With a mistake compiled in: whether one of the seeds breaks, and says @text of it. */
+static bool notices(gint64 first, gint64 seeds, const char *text)
+{
+    g_autofree char *last = NULL;
+    for (gint64 i = 0; i < seeds; i++) {
+        const struct sim_options options = { (uint64_t)(first + i), false };
+        g_autofree char *broken = NULL;
+        if (run_seed(NULL, &options, &broken))
+            continue;
+        if (strstr(broken, text)) {
+            printf("seed %" G_GUINT64_FORMAT " noticed it: %s\n", options.seed, broken);
+            return true;
+        }
+        g_free(last);
+        last = g_steal_pointer(&broken);
+    }
+    printf("%" G_GINT64_FORMAT " seeds, and none said \"%s\"; the last that broke: %s\n", seeds, text,
+           last ? last : "none");
+    return false;
 }
 
 int main(int argc, char **argv)
 {
     gint64 seeds = 100, first = 1;
     gboolean trace = FALSE;
+    g_autofree char *expected = NULL;
     const GOptionEntry entries[] = {
         { "seeds", 0, 0, G_OPTION_ARG_INT64, &seeds, "how many seeds to run", "N" },
         { "first", 0, 0, G_OPTION_ARG_INT64, &first, "the first seed", "K" },
+        { "notices", 0, 0, G_OPTION_ARG_STRING, &expected,
+          "fail unless a seed breaks in this way (for builds with a mistake)", "TEXT" },
         { "trace", 0, 0, G_OPTION_ARG_NONE, &trace, "show the history of one seed", NULL },
         { 0 },
     };
@@ -138,10 +164,12 @@ int main(int argc, char **argv)
                broken ? broken : "good");
         return broken ? 1 : 0;
     }
+    if (expected)
+        return notices(first, seeds, expected) ? 0 : 1;
     unsigned passed = 0, failed = 0;
     for (gint64 i = 0; i < seeds; i++) {
         const struct sim_options options = { (uint64_t)(first + i), false };
-        *(run_seed(argv[0], &options) ? &passed : &failed) += 1;
+        *(run_seed(argv[0], &options, NULL) ? &passed : &failed) += 1;
     }
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
