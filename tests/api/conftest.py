@@ -20,9 +20,16 @@ from ovirtsdk4 import types  # noqa: E402
 
 from helpers import MEMORY, add_disk, connect, open_transfer, put, status_of, wait_for  # noqa: E402
 from vireolab import StepFailed, scenario  # noqa: E402
+from vireolab.network import own_network  # noqa: E402
 from vireolab.site import Site, free_port, free_port_pair  # noqa: E402
 
 BUILD = os.environ.get("VIREO_BUILD", os.path.join(ROOT, "build"))
+
+
+def pytest_sessionstart():
+    """Two sessions on one machine, or one beside `make run`, do not meet."""
+    if os.geteuid() == 0:
+        own_network()
 
 
 def pytest_collection_modifyitems(items):

@@ -18,7 +18,8 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from vireolab import StepFailed  # noqa: E402
 from vireolab.api import Api  # noqa: E402
-from vireolab.site import Site, free_port, free_port_pair  # noqa: E402
+from vireolab.network import links  # noqa: E402
+from vireolab.site import BRIDGE, Site, free_port, free_port_pair  # noqa: E402
 
 BUILD = os.environ.get("VIREO_BUILD", os.path.join(ROOT, "build"))
 READY = re.compile(r"^vireo: ready (https://[^ ]+:\d+)/ user admin@internal password-file (/\S+)$")
@@ -87,6 +88,21 @@ def processes_of(state):
     return found
 
 
+def nothing_is_left(state):
+    assert processes_of(state) == []
+    assert links("dev", BRIDGE) == []
+    with open("/proc/self/mounts", encoding="utf-8") as file:
+        assert state not in file.read()
+
+
+def guest_answers(api, vm):
+    """Waits until the agent in the guest has told its addresses."""
+    end = time.monotonic() + LIMIT
+    while not api.get("vms/%s/reporteddevices" % vm).get("reported_device"):
+        assert time.monotonic() < end, "the guest agent does not answer"
+        time.sleep(0.5)
+
+
 def client(line):
     url, password_file = READY.match(line).groups()
     with open(password_file, encoding="utf-8") as file:
@@ -104,6 +120,7 @@ def test_run_says_one_line_survives_its_death_and_leaves_nothing_behind(state):
     api = client(line)
     vm = api.find("vms", "vm", "hello")
     assert vm["status"] == "up"
+    guest_answers(api, vm["id"])
 
     # Killed without a chance to clean up, everything else runs on and the next run takes it over.
     run.end(signal.SIGKILL)
@@ -115,15 +132,16 @@ def test_run_says_one_line_survives_its_death_and_leaves_nothing_behind(state):
 
     # Ctrl-C ends everything, the virtual machine included, and prints nothing more on stdout.
     assert run.end(signal.SIGINT) == (b"", 0)
-    assert processes_of(state) == []
+    nothing_is_left(state)
 
     # Another day: the same machine starts again.
     run = Run(state, ports)
     api = client(run.line())
     assert api.find("vms", "vm", "hello")["id"] == vm["id"]
     assert len(api.get("vms")["vm"]) == 1 and len(api.get("hosts")["host"]) == 1
+    guest_answers(api, vm["id"])
     assert run.end(signal.SIGTERM) == (b"", 0)
-    assert processes_of(state) == []
+    nothing_is_left(state)
 
 
 def test_run_names_a_port_that_is_taken(state):
@@ -135,4 +153,4 @@ def test_run_names_a_port_that_is_taken(state):
         assert run.process.stdout.read() == b""
         assert run.process.wait(LIMIT) == 1
         assert "VIREO_PORT" in run.said() and str(taken.getsockname()[1]) in run.said()
-    assert processes_of(state) == []
+    nothing_is_left(state)

@@ -18,6 +18,7 @@ import time
 
 from vireolab import StepFailed
 from vireolab.api import Api
+from vireolab.network import links
 from vireolab.processes import Process, Processes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -160,8 +161,9 @@ class Site:
         ready = self.path("run", "namespace.ready")
         if os.path.exists(ready):
             os.unlink(ready)
+        # A sysfs made here shows the network that the site is in (network.py), whatever that is.
         script = ('set -e; ready=$1; shift; while [ $# -gt 0 ]; do mount --bind "$1" "$2"; shift 2;'
-                  ' done; : >"$ready"; exec sleep infinity')
+                  ' done; mount -t sysfs sysfs /sys; : >"$ready"; exec sleep infinity')
         self.processes.start("namespace", ["unshare", "--mount", "--propagation", "slave", "sh", "-c",
                                            script, "namespace", ready] + binds)
         self.processes.wait_until("namespace", lambda: os.path.exists(ready), 20, "made")
@@ -220,7 +222,7 @@ class Site:
 
     def make_bridge(self):
         """The bridge of the management network, unless the machine has one."""
-        if os.path.isdir("/sys/class/net/%s/bridge" % BRIDGE):
+        if links("type", "bridge", "dev", BRIDGE):
             return
         for command in (["ip", "link", "add", BRIDGE, "type", "bridge", "stp_state", "0",
                          "forward_delay", "0"],
@@ -235,7 +237,7 @@ class Site:
     def remove_bridge(self):
         mark = self.path("run", "bridge-made")
         if os.path.exists(mark):
-            if not os.listdir("/sys/class/net/%s/brif" % BRIDGE):
+            if not links("master", BRIDGE):
                 subprocess.run(["ip", "link", "del", BRIDGE], stderr=subprocess.DEVNULL)
             os.unlink(mark)
 
@@ -297,6 +299,13 @@ class Site:
                     Process("qemu", pid, "").end(10)
             except (OSError, ValueError):
                 pass
+
+    def end_daemons(self):
+        """Manager and agent of an earlier run; what they look after runs on."""
+        if not self.processes:
+            self.processes = Processes(self.path("run"), self.path("log"))
+        for name in ("manager", "agent"):
+            self.processes.end(name, patience=40)
 
     def end(self):
         """Everything that this state folder has running, in the order that loses nothing."""
