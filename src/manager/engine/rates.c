@@ -32,7 +32,7 @@ static double per_second(const char *before, const char *after, double seconds)
     double from = before ? g_ascii_strtod(before, NULL) : 0;
     double to = after ? g_ascii_strtod(after, NULL) : 0;
     double rate = (to - from) / seconds;
-    return rate > 0 && rate < G_MAXINT64 ? rate : 0; /* not a number fails both */
+    return rate > 0 && rate < (double)G_MAXINT64 ? rate : 0; /* not a number fails both */
 }
 
 struct counters {

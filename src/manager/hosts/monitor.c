@@ -368,7 +368,7 @@ static void connected_tick(struct monitor *monitor, enum vr_host_status status)
         break;
     case VR_HOST_STATUS_ERROR:
         forgive(monitor);
-        /* fall through */
+        __attribute__((fallthrough));
     case VR_HOST_STATUS_UP:
         if (monitor->ticks++ % MAX(1, config->NumberVmRefreshesBeforeSave) == 0)
             ask_statistics(monitor);
