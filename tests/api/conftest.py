@@ -5,8 +5,10 @@ with its own PostgreSQL, and the official Python SDK, unmodified, as the client.
 VIREO_KEEP=1 leaves the state folder behind.  A failed test shows the end of every log.
 """
 
+import http.client
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ import tempfile
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
+sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "tests")]
 
 from ovirtsdk4 import types  # noqa: E402
 
@@ -34,7 +36,8 @@ def pytest_sessionstart():
 
 def pytest_collection_modifyitems(items):
     """The failures of the interface first, then the machine, then what kills daemons."""
-    order = ["test_login", "test_faults", "test_scenario", "test_devices", "test_crash"]
+    order = ["test_login", "test_faults", "test_scenario", "test_devices", "test_console",
+             "test_crash"]
 
     def rank(item):
         name = item.module.__name__.split(".")[-1]
@@ -169,6 +172,25 @@ def vm(site, disk):
     wait_for(status_of(service), types.VmStatus.UP)
     connection.close()
     return made.id
+
+
+@pytest.fixture
+def raw(site, api):
+    """One plain HTTP request: status, headers, body."""
+    if not api.token:
+        api.login()
+
+    def request(method, path, body=None, **headers):
+        tls = ssl.create_default_context(cafile=site.path("pki", "ca.pem"))
+        connection = http.client.HTTPSConnection(site.address, site.port, context=tls, timeout=120)
+        all_headers = {"Authorization": "Bearer " + api.token}
+        all_headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(method, "/ovirt-engine/api" + path, body, all_headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, answer.headers, content
+    return request
 
 
 @pytest.fixture

@@ -11,25 +11,6 @@ from ovirtsdk4 import types
 NOWHERE = "12345678-1234-1234-1234-123456789abc"
 
 
-@pytest.fixture
-def raw(site, api):
-    """One plain HTTP request: status, headers, body."""
-    if not api.token:
-        api.login()
-
-    def request(method, path, body=None, **headers):
-        tls = ssl.create_default_context(cafile=site.path("pki", "ca.pem"))
-        connection = http.client.HTTPSConnection(site.address, site.port, context=tls, timeout=120)
-        all_headers = {"Authorization": "Bearer " + api.token}
-        all_headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-        connection.request(method, "/ovirt-engine/api" + path, body, all_headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, answer.headers, content
-    return request
-
-
 def test_an_unknown_id_is_404_with_an_empty_body(system, raw):
     with pytest.raises(sdk.NotFoundError, match="HTTP response code is 404"):
         system.vms_service().vm_service(NOWHERE).get()

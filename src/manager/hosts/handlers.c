@@ -208,6 +208,8 @@ void vr_host_update(struct vr_call *call)
         VR_SET(edit, port, wanted->port);
     if (moves)
         VR_SET_LINK(edit, cluster, cluster, cluster->id);
+    if (wanted->display) /* where consoles are reached; running ones show it with the next report */
+        vr_merge(VR_SUB(edit, display, display), wanted->display);
     if (wanted->spm && VR_HAS(wanted->spm, priority))
         VR_SET(VR_SUB(edit, spm, spm), priority, CLAMP(wanted->spm->priority, -1, 10));
     if (wanted->power_management)

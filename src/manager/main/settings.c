@@ -172,6 +172,9 @@ void vr_settings_free(struct vr_settings *settings)
 bool vr_settings_apply(const struct vr_settings *settings, struct vr_config *config,
                        struct vr_error **error)
 {
+    if (!vr_config_set(config, "CertificateAuthority", settings->https_ca ? settings->https_ca : "",
+                       error))
+        return false;
     g_auto(GStrv) names = g_key_file_get_keys(settings->file, "options", NULL, NULL);
     for (unsigned i = 0; names && names[i]; i++) {
         g_autofree char *value = g_key_file_get_string(settings->file, "options", names[i], NULL);

@@ -68,8 +68,8 @@ void vr_cache_put(struct vr_cache *cache, const void *object, const char *prefix
 
 /* --- read.c --- */
 
-/* Whether what is shown of a kind is the inventory's own object. */
-bool vr_read_is_plain(int kind);
+/* Whether what this request is shown of a kind is the inventory's own object. */
+bool vr_read_is_plain(const struct vr_exchange *x, int kind);
 
 void vr_read_serve(struct vr_exchange *x);
 /* The objects of a GET of a collection at @route below @ids, permitted to the caller, in default

@@ -56,6 +56,11 @@ bool vr_reading_wants_statistics(const struct vr_reading *reading)
     return ((const struct read *)reading)->x->detail & VR_DETAIL_STATISTICS;
 }
 
+bool vr_reading_wants_consoles(const struct vr_reading *reading)
+{
+    return ((const struct read *)reading)->x->detail & VR_DETAIL_CONSOLES;
+}
+
 void vr_reading_show(struct vr_reading *reading, const struct vr_type *type, const char *collection)
 {
     struct vr_exchange *x = ((struct read *)reading)->x;
@@ -64,28 +69,36 @@ void vr_reading_show(struct vr_reading *reading, const struct vr_type *type, con
     g_hash_table_add(x->shown, (void *)vr_type_field(type, collection));
 }
 
-bool vr_read_is_plain(int kind)
+/* The view of @kind that this request sees, or NULL. */
+static const struct vr_view *view_of(const struct vr_exchange *x, int kind)
 {
-    for (const struct vr_view *view = vr_views; view->kind >= 0; view++)
-        if (view->kind == kind)
-            return false;
-    return true;
+    for (const struct vr_view *view = vr_views; view->kind >= 0; view++) {
+        if (view->kind != kind)
+            continue;
+        if (!view->when || (view->when & VR_VIEW_CONSOLES && x->detail & VR_DETAIL_CONSOLES) ||
+            (view->when & VR_VIEW_ALL_CONTENT &&
+             vr_truth(vr_request_param(x->request, "all_content"), false)))
+            return view;
+    }
+    return NULL;
+}
+
+bool vr_read_is_plain(const struct vr_exchange *x, int kind)
+{
+    return !view_of(x, kind);
 }
 
 void *vr_read_decorate(struct vr_exchange *x, void *object)
 {
-    int kind = ((const struct vr_object *)object)->type->kind;
-    for (const struct vr_view *view = vr_views; view->kind >= 0; view++) {
-        if (view->kind != kind)
-            continue;
-        struct read read;
-        read_init(&read, x, x->operation, x->ids, x->id_count);
-        void *copy = vr_copy(object);
-        view->decorate(&read.reading, copy);
-        read_done(&read);
-        return copy;
-    }
-    return vr_ref(object);
+    const struct vr_view *view = view_of(x, ((const struct vr_object *)object)->type->kind);
+    if (!view)
+        return vr_ref(object);
+    struct read read;
+    read_init(&read, x, x->operation, x->ids, x->id_count);
+    void *copy = vr_copy(object);
+    view->decorate(&read.reading, copy);
+    read_done(&read);
+    return copy;
 }
 
 /* --- one --- */

@@ -44,6 +44,8 @@ const char *vr_reading_param(const struct vr_reading *reading, const char *name)
 bool vr_reading_flag(const struct vr_reading *reading, const char *name, bool otherwise);
 /* Whether the caller asked for statistics in place (`detail=statistics`). */
 bool vr_reading_wants_statistics(const struct vr_reading *reading);
+/* Whether the caller asked for running consoles in place (`detail=current_graphics_consoles`). */
+bool vr_reading_wants_consoles(const struct vr_reading *reading);
 /* Has the sub-collection of objects of @type shown where it is filled; without this it is only a
  * link. */
 void vr_reading_show(struct vr_reading *reading, const struct vr_type *type,

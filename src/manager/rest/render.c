@@ -198,7 +198,7 @@ static bool may_cache(const struct vr_exchange *x, const struct vr_type *type)
 {
     return x->operation && x->operation->way == VR_WAY_GENERIC && type->kind >= 0 &&
            !x->caller.filtered && !vr_request_param(x->request, "follow") &&
-           vr_read_is_plain(type->kind) &&
+           vr_read_is_plain(x, type->kind) &&
            !(type->kind == VR_KIND_STORAGE_DOMAIN && x->segment_count > 2);
 }
 

@@ -137,17 +137,38 @@ static void refuse_missing(struct vr_exchange *x)
         vr_fault_reply(x->request, 501, "Operation Failed", detail);
 }
 
+static bool refuse_media(struct vr_exchange *x)
+{
+    vr_fault_reply(x->request, 406, "Operation Failed",
+                   "[Only application/xml and application/json can be produced.]");
+    return false;
+}
+
+/*
+ * A console has a third form, the file that opens it, which is what its action
+ * of this name answers (facts/rest-api.md 1.10).  It sets a password, so a
+ * HEAD, which promises to change nothing, has none.
+ */
+static bool choose_viewer_file(struct vr_exchange *x)
+{
+    static const char action[] = "remoteviewerconnectionfile";
+    bool is_id = false;
+    const struct vr_route *child = vr_route_child(x->route, action, strlen(action), &is_id);
+    if (!child || is_id || strcmp(x->request->method, "GET") != 0 ||
+        !child->operations[VR_METHOD_POST] || child->operations[VR_METHOD_POST]->way != VR_WAY_WRITE)
+        return refuse_media(x);
+    x->operation = child->operations[VR_METHOD_POST];
+    return true;
+}
+
 static bool negotiate(struct vr_exchange *x)
 {
     struct vr_request *request = x->request;
     const char *accept = vr_url_param(&request->url, "accept");
     x->media = vr_media_accept(accept ? accept : vr_request_header(request, "Accept"), &x->detail);
     x->detail |= vr_detail_parse(vr_url_param(&request->url, "detail"));
-    if (x->media == VR_MEDIA_NONE || x->media == VR_MEDIA_VIEWER) {
-        vr_fault_reply(request, 406, "Operation Failed",
-                       "[Only application/xml and application/json can be produced.]");
-        return false;
-    }
+    if (x->media == VR_MEDIA_NONE)
+        return refuse_media(x);
     bool has_body = request->body && request->body->len;
     if (has_body &&
         vr_media_content(vr_request_header(request, "Content-Type")) == VR_MEDIA_NONE) {
@@ -212,6 +233,8 @@ static void serve(struct vr_exchange *x)
     enum vr_http_method method = method_of(x->request->method);
     if (method != VR_METHOD_COUNT)
         x->operation = x->route->operations[method];
+    if (x->media == VR_MEDIA_VIEWER && !choose_viewer_file(x))
+        return;
     if (!x->operation) {
         refuse_method(x);
     } else if (x->route == &vr_route_root && method == VR_METHOD_GET) {

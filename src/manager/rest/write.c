@@ -215,6 +215,16 @@ static void render_action(struct vr_exchange *x, struct outcome *outcome)
     vr_render_object(x, outcome->status, action);
 }
 
+/* The file behind a console, as a file. */
+static void render_viewer_file(struct vr_exchange *x, const struct vr_action *action)
+{
+    vr_reply_text(x->request, 200, vr_media_type(VR_MEDIA_VIEWER),
+                  action->remote_viewer_connection_file);
+    vr_reply_header(x->request, "Cache-Control", g_strdup("no-store"));
+    vr_reply_header(x->request, "Content-Disposition",
+                    g_strdup("attachment; filename=console.vv"));
+}
+
 static bool is_action_object(const void *object)
 {
     return object && ((const struct vr_object *)object)->type == &vr_type_action;
@@ -224,8 +234,13 @@ static void finish(struct vr_request *request)
 {
     struct vr_exchange *x = request->state;
     struct outcome *outcome = request->data;
+    bool file = x->media == VR_MEDIA_VIEWER;
     if (outcome->error) {
-        vr_fault_reply_error(request, outcome->error, x->operation->is_action);
+        vr_fault_reply_error(request, outcome->error, x->operation->is_action && !file);
+        return;
+    }
+    if (file && is_action_object(outcome->object)) {
+        render_viewer_file(x, outcome->object);
         return;
     }
     if (outcome->kind >= 0 && outcome->id) {
@@ -311,5 +326,6 @@ void vr_write_serve(struct vr_exchange *x)
     if (ok)
         post(x, g_steal_pointer(&body));
     else
-        vr_fault_reply_error(x->request, error, operation->is_action);
+        vr_fault_reply_error(x->request, error,
+                             operation->is_action && x->media != VR_MEDIA_VIEWER);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/vms/internal.h"
 
+#include "manager/console/console.h"
+
 /* Values of facts/rest-api.md 8.1 and limits of facts/manager-behaviour.md 11. */
 #define MAX_VM_NAME 64
 #define MAX_DESCRIPTION 255
@@ -73,7 +75,7 @@ static void fill_os(struct vr_vm *vm)
 static void fill_display(struct vr_vm *vm)
 {
     struct vr_display *display = VR_SUB(vm, display, display);
-    VR_SET(display, type, VR_GET(display, type, VR_DISPLAY_TYPE_VNC));
+    vr_console_fill(vm);
     VR_SET(display, monitors, VR_GET(display, monitors, 1));
     VR_SET(display, allow_override, VR_GET(display, allow_override, false));
     VR_SET(display, copy_paste_enabled, VR_GET(display, copy_paste_enabled, true));
@@ -119,6 +121,7 @@ static void fill_policies(struct vr_vm *vm)
 void vm_fill_defaults(struct vr_engine *engine, struct vr_vm *vm,
                       const struct vr_template *template_, const struct vr_cluster *cluster)
 {
+    vr_console_choose(vm);
     fill_from_template(vm, template_);
     fill_cpu(vm);
     fill_memory(vm, cluster);
@@ -223,5 +226,5 @@ bool vm_check(struct vr_engine *engine, const struct vr_vm *vm, struct vr_error 
         vr_error_set(error, &vr_fault_invalid_value, "A VM has at most 64 custom properties.");
         return false;
     }
-    return check_size(vm, error) && check_unique(engine, vm, error);
+    return check_size(vm, error) && vr_console_check(vm, error) && check_unique(engine, vm, error);
 }

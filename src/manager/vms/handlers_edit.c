@@ -3,6 +3,7 @@
 
 #include "codec/codec.h"
 #include "gen/routes.h"
+#include "manager/console/console.h"
 #include "manager/disks/disks.h"
 #include "manager/networks/networks.h"
 
@@ -150,12 +151,31 @@ static bool is_live(const char *name)
     return false;
 }
 
+/* Of the display these members wait for nothing, the others do.  Owned; NULL when there are none. */
+static struct vr_display *take_live_display(struct vr_vm *wanted)
+{
+    static const char *const names[] = { "allow_override", "disconnect_action",
+                                         "disconnect_action_delay" };
+    vr_auto struct vr_display *live = VR_NEW(display);
+    bool any = false;
+    for (unsigned i = 0; wanted->display && i < G_N_ELEMENTS(names); i++) {
+        const struct vr_field *field = vr_type_field(&vr_type_display, names[i]);
+        if (!vr_has(wanted->display, field))
+            continue;
+        vr_copy_field(live, field, wanted->display, field);
+        vr_clear(wanted->display, field);
+        any = true;
+    }
+    return any ? vr_ref(live) : NULL;
+}
+
 /* Moves the members that must wait from @wanted into a new object; NULL when there are none that
  * differ from what is there. */
 static struct vr_vm *split_next_run(struct vr_vm *wanted, const struct vr_vm *now)
 {
     vr_auto struct vr_vm *later = VR_NEW(vm);
     vr_auto struct vr_vm *after = vr_copy(now);
+    struct vr_display *display = take_live_display(wanted);
     for (unsigned i = 0; i < vr_type_vm.field_count; i++) {
         const struct vr_field *field = &vr_type_vm.fields[i];
         if (!vr_has(wanted, field) || is_live(field->name))
@@ -163,6 +183,8 @@ static struct vr_vm *split_next_run(struct vr_vm *wanted, const struct vr_vm *no
         vr_copy_field(later, field, wanted, field);
         vr_clear(wanted, field);
     }
+    if (display)
+        VR_TAKE(wanted, display, display);
     vr_merge(after, later);
     return vr_equal(after, now) ? NULL : vr_ref(later);
 }
@@ -223,23 +245,6 @@ static bool check_immutable(const struct vr_vm *vm, const struct vr_vm *wanted,
     }
 }
 
-static void keep_for_next_run(struct vr_vm *edit, const struct vr_vm *later)
-{
-    vr_auto struct vr_vm *all = NULL;
-    if (edit->next_run) {
-        vr_auto_error struct vr_error *ignored = NULL;
-        all = vr_json_read(&vr_type_vm, edit->next_run, strlen(edit->next_run), VR_JSON_STORE,
-                           &vr_codec_caps_api, &ignored);
-    }
-    if (!all)
-        all = VR_NEW(vm);
-    vr_merge(all, later);
-    g_autoptr(GString) json = g_string_new(NULL);
-    vr_json_write(json, all, VR_JSON_STORE, NULL);
-    VR_SET_STRING(edit, next_run, json->str);
-    VR_SET(edit, next_run_configuration_exists, true);
-}
-
 void vr_vm_update(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
@@ -258,6 +263,7 @@ void vr_vm_update(struct vr_call *call)
     struct vr_vm *edit = VR_EDIT(txn, VM, vm, vm->id);
     bool moved = move_cluster(call, edit, wanted, &error);
     drop_reported(wanted);
+    vr_console_choose(wanted);
     VR_CLEAR(wanted, id);
     VR_CLEAR(wanted, cluster);
     VR_CLEAR(wanted, template);
@@ -279,7 +285,7 @@ void vr_vm_update(struct vr_call *call)
     if (edit->memory_policy && edit->memory_policy->max < edit->memory)
         edit->memory_policy->max = edit->memory;
     if (later)
-        keep_for_next_run(edit, later);
+        vr_vm_keep_for_next_run(edit, later);
     vr_event_add(txn, VR_EVENT_USER_UPDATE_VM,
                  &(struct vr_event_about){ .user = vr_call_user(call),
                                            .vm = edit,

@@ -342,24 +342,32 @@ static void write_graphics(struct xml *x, const struct vr_launch *launch, const 
     bool spice = strcmp(type, "spice") == 0;
     open_tag(x, "graphics", "type", type, "port", "-1", "autoport", "yes", "tlsPort",
              spice ? "-1" : NULL, "passwd", "*****", "passwdValidTo", "1970-01-01T00:00:01",
-             "keymap", display ? display->keyboard_layout : NULL, NULL);
+             "keymap", display ? display->keyboard_layout : NULL, "defaultMode",
+             spice ? "secure" : NULL, NULL);
     if (launch->display_network) {
         g_autofree char *network = g_strdup_printf("vdsm-%s", launch->display_network);
         empty_tag(x, "listen", "type", "network", "network", network, NULL);
     } else {
         empty_tag(x, "listen", "type", "address", "address", "0", NULL);
     }
+    if (spice && display && !VR_GET(display, copy_paste_enabled, true))
+        empty_tag(x, "clipboard", "copypaste", "no", NULL);
+    if (spice && display && !VR_GET(display, file_transfer_enabled, true))
+        empty_tag(x, "filetransfer", "enable", "no", NULL);
     close_tag(x, "graphics");
 }
 
 static void write_video(struct xml *x, const struct vr_launch *launch)
 {
     const struct vr_display *display = launch->vm->display;
-    const char *model = "vga";
+    const char *model = launch->spice ? "qxl" : "vga";
     if (display && VR_HAS(display, video_type))
         switch (display->video_type) {
         case VR_VIDEO_TYPE_QXL:
             model = "qxl";
+            break;
+        case VR_VIDEO_TYPE_VGA:
+            model = "vga";
             break;
         case VR_VIDEO_TYPE_CIRRUS:
             model = "cirrus";
@@ -415,6 +423,11 @@ static void write_simple_devices(struct xml *x, const struct vr_launch *launch)
         empty_tag(x, "source", "mode", "bind", "path", path, NULL);
         empty_tag(x, "target", "port", "0", NULL);
         close_tag(x, "serial");
+    }
+    if (launch->spice) { /* of the guest's SPICE agent: sizes, copy and paste */
+        open_tag(x, "channel", "type", "spicevmc", NULL);
+        empty_tag(x, "target", "type", "virtio", "name", "com.redhat.spice.0", NULL);
+        close_tag(x, "channel");
     }
     write_channel(x, vm->id, "ovirt-guest-agent.0");
     write_channel(x, vm->id, "org.qemu.guest_agent.0");

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 
 #include "codec/codec.h"
+#include "manager/console/console.h"
 
 /*
  * What hosts say about virtual machines, by report and by event, becomes
@@ -51,27 +52,6 @@ static bool is_news(struct vms *vms, const char *vm_id, int64_t clock)
     }
     *known = clock;
     return true;
-}
-
-/* --- what the devices say --- */
-
-static void apply_graphics(struct vr_vm *vm, const struct vr_rpc_vm_stats *stats)
-{
-    if (!VR_HAS(stats, display_info))
-        return;
-    g_autoptr(GString) json = g_string_new(NULL);
-    vr_json_write_field(json, stats, vr_type_field(&vr_type_rpc_vm_stats, "displayInfo"),
-                        VR_JSON_HOST);
-    VR_SET_STRING(vm, graphics, json->str);
-    if (stats->display_info.len == 0)
-        return;
-    const struct vr_rpc_vm_display_info *first = stats->display_info.items[0];
-    struct vr_display *display = VR_SUB(vm, display, display);
-    VR_SET_STRING(display, address, first->ip_address);
-    if (VR_HAS(first, port))
-        VR_SET(display, port, first->port);
-    if (VR_HAS(first, tls_port) && first->tls_port > 0)
-        VR_SET(display, secure_port, first->tls_port);
 }
 
 /* --- changes of status --- */
@@ -253,7 +233,7 @@ static void apply_one(struct vms *vms, struct vr_txn *txn, const char *host_id,
     }
     note_start(engine, vm, stats);
     vm_apply_guest(vm, stats);
-    apply_graphics(vm, stats);
+    vr_console_report(txn, vm, news.host, stats);
     if (stats->hash)
         VR_SET_STRING(vm, domain_xml_hash, stats->hash);
 }

@@ -3,6 +3,7 @@
 #include "manager/vms/internal.h"
 
 #include "codec/codec.h"
+#include "manager/console/console.h"
 #include "manager/hosts/hosts.h"
 #include "manager/vms/launch.h"
 
@@ -36,6 +37,7 @@ static struct vr_vm *effective(const struct vr_vm *vm)
         VR_CLEAR(once, name);
         VR_CLEAR(once, status);
         VR_CLEAR(once, cluster);
+        vr_console_choose(once);
         vr_merge(copy, once);
     }
     return copy;
@@ -144,6 +146,22 @@ bool vm_is_q35(struct vr_engine *engine, const struct vr_vm *stored)
     return cluster && strstr(machine_of(vm, cluster), "q35");
 }
 
+/* The network of the cluster that viewers reach hosts on; NULL: any. */
+static const char *display_network(struct vr_inventory *head, const struct vr_cluster *cluster)
+{
+    vr_auto_objects struct vr_objects links = { 0 };
+    vr_inventory_list_by(head, VR_KIND_CLUSTER_NETWORK, "cluster", cluster->id, &links);
+    VR_OBJECTS (struct vr_cluster_network, link, &links) {
+        const struct vr_network *network =
+            VR_GET(link, display, false)
+                ? VR_PEEK(head, NETWORK, network, VR_LINK_ID(link, network))
+                : NULL;
+        if (network)
+            return network->host_name ? network->host_name : network->name;
+    }
+    return NULL;
+}
+
 char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, struct vr_error **error)
 {
     struct vr_inventory *head = vr_engine_head(engine);
@@ -166,7 +184,9 @@ char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, struct
             .disk_count = parts.disks->len,
             .nics = (const struct vr_launch_nic *)(void *)parts.launch_nics->data,
             .nic_count = parts.launch_nics->len,
-            .vnc = true,
+            .vnc = vr_console_has(vm, VR_GRAPHICS_TYPE_VNC),
+            .spice = vr_console_has(vm, VR_GRAPHICS_TYPE_SPICE),
+            .display_network = display_network(head, cluster),
             .paused = VR_GET(stored, start_paused, false),
         };
         if (vm_medium_find(engine, vm, stored->current_cdrom_file, &launch.cdrom, error))

@@ -3,6 +3,7 @@
 #include "manager/vms/internal.h"
 
 #include "codec/codec.h"
+#include "manager/console/console.h"
 
 bool vm_is_running(enum vr_vm_status status)
 {
@@ -57,20 +58,56 @@ void vm_set_status(struct vr_txn *txn, struct vr_vm *vm, enum vr_vm_status statu
         vr_vms_host_changed(engine, VR_LINK_ID(vm, host));
 }
 
-/* What waits for the next start becomes the configuration. */
+bool vr_vm_runs(const struct vr_vm *vm)
+{
+    return vm_is_running(vm_status(vm));
+}
+
+/* --- what waits for the next start --- */
+
+/* Owned; NULL when nothing waits. */
+static struct vr_vm *read_next_run(const struct vr_vm *vm)
+{
+    if (!vm->next_run)
+        return NULL;
+    vr_auto_error struct vr_error *error = NULL;
+    struct vr_vm *next = vr_json_read(&vr_type_vm, vm->next_run, strlen(vm->next_run),
+                                      VR_JSON_STORE, &vr_codec_caps_api, &error);
+    if (!next)
+        vr_log_error("The next run's configuration of VM %s cannot be read and is dropped: %s",
+                     vm->id, error->detail ? error->detail : error->fault->text);
+    return next;
+}
+
+struct vr_vm *vr_vm_next_run(const struct vr_vm *vm)
+{
+    struct vr_vm *copy = vr_copy(vm);
+    vr_auto struct vr_vm *next = read_next_run(vm);
+    if (next)
+        vr_merge(copy, next);
+    return copy;
+}
+
+void vr_vm_keep_for_next_run(struct vr_vm *edit, const struct vr_vm *later)
+{
+    vr_auto struct vr_vm *all = read_next_run(edit);
+    if (!all)
+        all = VR_NEW(vm);
+    vr_merge(all, later);
+    g_autoptr(GString) json = g_string_new(NULL);
+    vr_json_write(json, all, VR_JSON_STORE, NULL);
+    VR_SET_STRING(edit, next_run, json->str);
+    VR_SET(edit, next_run_configuration_exists, true);
+}
+
+/* It becomes the configuration. */
 static void apply_next_run(struct vr_vm *vm)
 {
     if (!vm->next_run)
         return;
-    vr_auto_error struct vr_error *error = NULL;
-    vr_auto struct vr_vm *next =
-        vr_json_read(&vr_type_vm, vm->next_run, strlen(vm->next_run), VR_JSON_STORE,
-                     &vr_codec_caps_api, &error);
+    vr_auto struct vr_vm *next = read_next_run(vm);
     if (next)
         vr_merge(vm, next);
-    else
-        vr_log_error("The next run's configuration of VM %s cannot be read and is dropped: %s",
-                     vm->id, error->detail ? error->detail : error->fault->text);
     VR_CLEAR(vm, next_run);
     VR_SET(vm, next_run_configuration_exists, false);
 }
@@ -89,12 +126,12 @@ void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_
     VR_CLEAR(vm, guest_time_zone);
     VR_CLEAR(vm, guest_addresses);
     VR_CLEAR(vm, guest_report);
-    VR_CLEAR(vm, graphics);
     VR_CLEAR(vm, current_cdrom_file);
     VR_CLEAR(vm, run_once_config);
     VR_CLEAR(vm, initiated_stop);
     VR_SET(vm, run_once, false);
     apply_next_run(vm);
+    vr_console_down(vm);
     struct vr_world *world = vr_engine_world(engine);
     world->ops->statistics(world, VR_KIND_VM, vm->id, NULL);
 }

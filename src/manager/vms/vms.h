@@ -28,6 +28,12 @@ unsigned vr_vms_count_on(struct vr_engine *engine, const char *host_id)
 /* A running machine with the image @file in its CD drive, or NULL. */
 const struct vr_vm *vr_vms_with_disc(struct vr_engine *engine, const char *file)
     VR_REQUIRES(vr_role_engine);
+/* Whether a process runs it, or may. */
+bool vr_vm_runs(const struct vr_vm *vm);
+/* The machine as its next start has it; owned. */
+struct vr_vm *vr_vm_next_run(const struct vr_vm *vm);
+/* Keeps what is set in @later for the next start of a machine that runs. */
+void vr_vm_keep_for_next_run(struct vr_vm *edit, const struct vr_vm *later);
 
 /* The scheduler's picture of a host changed (entity, statistics): its row is made anew when next
  * wanted. */
