@@ -1,89 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/vms/launch.h"
-
-#include "codec/codec.h"
-
-/* A small XML writer: names are ours, values are escaped. */
-struct xml {
-    GString *out;
-    unsigned depth;
-};
-
-static void indent(struct xml *x)
-{
-    for (unsigned i = 0; i < x->depth; i++)
-        g_string_append(x->out, "  ");
-}
-
-/* Attributes come as pairs ended by NULL; a pair whose value is NULL is left out. */
-static void attributes(struct xml *x, va_list args)
-{
-    for (const char *name; (name = va_arg(args, const char *));) {
-        const char *value = va_arg(args, const char *);
-        if (!value)
-            continue;
-        g_string_append_printf(x->out, " %s=\"", name);
-        vr_xml_escape(x->out, value);
-        g_string_append_c(x->out, '"');
-    }
-}
-
-static void open_tag(struct xml *x, const char *tag, ...) G_GNUC_NULL_TERMINATED;
-static void open_tag(struct xml *x, const char *tag, ...)
-{
-    va_list args;
-    va_start(args, tag);
-    indent(x);
-    g_string_append_printf(x->out, "<%s", tag);
-    attributes(x, args);
-    g_string_append(x->out, ">\n");
-    x->depth++;
-    va_end(args);
-}
-
-static void close_tag(struct xml *x, const char *tag)
-{
-    x->depth--;
-    indent(x);
-    g_string_append_printf(x->out, "</%s>\n", tag);
-}
-
-static void empty_tag(struct xml *x, const char *tag, ...) G_GNUC_NULL_TERMINATED;
-static void empty_tag(struct xml *x, const char *tag, ...)
-{
-    va_list args;
-    va_start(args, tag);
-    indent(x);
-    g_string_append_printf(x->out, "<%s", tag);
-    attributes(x, args);
-    g_string_append(x->out, "/>\n");
-    va_end(args);
-}
-
-static void text_tag(struct xml *x, const char *tag, const char *text, ...) G_GNUC_NULL_TERMINATED;
-static void text_tag(struct xml *x, const char *tag, const char *text, ...)
-{
-    va_list args;
-    va_start(args, text);
-    indent(x);
-    g_string_append_printf(x->out, "<%s", tag);
-    attributes(x, args);
-    g_string_append_c(x->out, '>');
-    vr_xml_escape(x->out, text ? text : "");
-    g_string_append_printf(x->out, "</%s>\n", tag);
-    va_end(args);
-}
-
-static const char *number(char buffer[32], uint64_t value)
-{
-    g_snprintf(buffer, 32, "%" G_GUINT64_FORMAT, value);
-    return buffer;
-}
-
-static bool is_q35(const struct vr_launch *launch)
-{
-    return launch->machine && strstr(launch->machine, "q35");
-}
+#include "manager/vms/writer.h"
 
 /* --- sizes and shape --- */
 
@@ -96,6 +12,8 @@ struct shape {
 /* MaxMemorySlots, and 16 sockets for hot plug of vCPUs (facts/manager-behaviour.md 11). */
 #define MEMORY_SLOTS 16
 #define MAX_SOCKETS 16
+/* NumOfPciExpressPorts: what a machine has from the start and what is plugged in later. */
+#define PCIE_PORTS 16
 
 static struct shape shape_of(const struct vr_vm *vm)
 {
@@ -143,197 +61,11 @@ static void write_metadata(struct xml *x, const struct vr_launch *launch, const 
             text_tag(x, "ovirt-vm:property", property->value, "name", property->name, NULL);
         close_tag(x, "ovirt-vm:custom");
     }
-    for (unsigned i = 0; i < launch->nic_count; i++) {
-        const struct vr_nic *nic = launch->nics[i].nic;
-        if (nic->mac && nic->mac->address) {
-            open_tag(x, "ovirt-vm:device", "mac_address", nic->mac->address, "alias", NULL, NULL);
-            empty_tag(x, "ovirt-vm:custom", NULL);
-            close_tag(x, "ovirt-vm:device");
-        }
-    }
+    for (unsigned i = 0; i < launch->nic_count; i++)
+        launch_write_nic_metadata(x, launch, i);
 }
 
 /* --- devices --- */
-
-static void write_pdiv(struct xml *x, const char *target, const char *pool, const char *domain,
-                       const char *image, const char *volume, bool shared)
-{
-    open_tag(x, "ovirt-vm:device", "devtype", "disk", "name", target, NULL);
-    text_tag(x, "ovirt-vm:poolID", pool, NULL);
-    text_tag(x, "ovirt-vm:domainID", domain, NULL);
-    text_tag(x, "ovirt-vm:imageID", image, NULL);
-    text_tag(x, "ovirt-vm:volumeID", volume, NULL);
-    text_tag(x, "ovirt-vm:shared", shared ? "shared" : "false", NULL);
-    close_tag(x, "ovirt-vm:device");
-}
-
-struct target {
-    char name[16];
-    const char *bus;
-};
-
-/* vda, vdb … vdz, vdaa …: one sequence a prefix, as the kernel names them. */
-static void target_name(char out[16], const char *prefix, unsigned index)
-{
-    char letters[8];
-    unsigned n = 0;
-    for (unsigned rest = index + 1; rest > 0 && n < sizeof(letters); rest = (rest - 1) / 26)
-        letters[n++] = (char)('a' + (rest - 1) % 26);
-    size_t length = g_strlcpy(out, prefix, 16);
-    while (n > 0 && length < 15)
-        out[length++] = letters[--n];
-    out[length] = '\0';
-}
-
-/* sdc is the CD-ROM's on SATA and hdc on IDE, whatever else there is. */
-static void assign_targets(const struct vr_launch *launch, struct target *targets)
-{
-    unsigned virtio = 0, sd = 0, hd = 0;
-    for (unsigned i = 0; i < launch->disk_count; i++) {
-        const struct vr_disk_attachment *attachment = launch->disks[i].attachment;
-        enum vr_disk_interface interface =
-            VR_GET(attachment, interface, VR_DISK_INTERFACE_VIRTIO);
-        switch (interface) {
-        case VR_DISK_INTERFACE_IDE:
-        case VR_DISK_INTERFACE_SATA:
-            if (is_q35(launch) || interface == VR_DISK_INTERFACE_SATA) {
-                sd += sd == VR_LAUNCH_CDROM_INDEX; /* the CD-ROM's */
-                target_name(targets[i].name, "sd", sd++);
-                targets[i].bus = "sata";
-            } else {
-                hd += hd == VR_LAUNCH_CDROM_INDEX;
-                target_name(targets[i].name, "hd", hd++);
-                targets[i].bus = "ide";
-            }
-            break;
-        case VR_DISK_INTERFACE_VIRTIO_SCSI:
-            sd += sd == VR_LAUNCH_CDROM_INDEX;
-            target_name(targets[i].name, "sd", sd++);
-            targets[i].bus = "scsi";
-            break;
-        default:
-            target_name(targets[i].name, "vd", virtio++);
-            targets[i].bus = "virtio";
-        }
-    }
-}
-
-static bool boots_from(const struct vr_vm *vm, enum vr_boot_device device, unsigned *ret_position)
-{
-    const struct vr_boot *boot = vm->os ? vm->os->boot : NULL;
-    if (!boot || boot->devices.len == 0) {
-        *ret_position = 0;
-        return device == VR_BOOT_DEVICE_HD;
-    }
-    for (unsigned i = 0; i < boot->devices.len; i++)
-        if ((enum vr_boot_device)GPOINTER_TO_SIZE(boot->devices.items[i]) == device) {
-            *ret_position = i;
-            return true;
-        }
-    return false;
-}
-
-/* libvirt wants unique boot orders: a hundred for each device class, in the VM's order. */
-static const char *boot_order(char buffer[32], const struct vr_vm *vm, enum vr_boot_device device,
-                              unsigned nth)
-{
-    unsigned position;
-    if (!boots_from(vm, device, &position))
-        return NULL;
-    return number(buffer, position * 100 + nth + 1);
-}
-
-static void write_disk(struct xml *x, const struct vr_launch *launch, unsigned index,
-                       const struct target *target, unsigned *boot_nth)
-{
-    const struct vr_launch_disk *d = &launch->disks[index];
-    const struct vr_disk *disk = d->disk;
-    char order[32];
-    g_autofree char *path = g_strdup_printf("/rhev/data-center/%s/%s/images/%s/%s", d->pool_id,
-                                            d->domain_id, disk->id, d->volume_id);
-    g_autofree char *alias = g_strdup_printf("ua-%s", disk->id);
-    bool raw = VR_GET(disk, format, VR_DISK_FORMAT_COW) == VR_DISK_FORMAT_RAW;
-    bool bootable = VR_GET(d->attachment, bootable, false);
-
-    open_tag(x, "disk", "type", "file", "device", "disk", "snapshot", "no", NULL);
-    empty_tag(x, "driver", "name", "qemu", "type", raw ? "raw" : "qcow2", "cache", "none",
-              "error_policy", VR_GET(disk, propagate_errors, false) ? "enospace" : "stop", "io",
-              "threads", "discard", VR_GET(d->attachment, pass_discard, false) ? "unmap" : NULL,
-              NULL);
-    open_tag(x, "source", "file", path, NULL);
-    empty_tag(x, "seclabel", "model", "dac", "type", "none", "relabel", "no", NULL);
-    close_tag(x, "source");
-    empty_tag(x, "target", "dev", target->name, "bus", target->bus, NULL);
-    if (VR_GET(d->attachment, read_only, false))
-        empty_tag(x, "readonly", NULL);
-    if (VR_GET(disk, shareable, false))
-        empty_tag(x, "shareable", NULL);
-    text_tag(x, "serial", disk->id, NULL);
-    if (bootable) {
-        const char *value = boot_order(order, launch->vm, VR_BOOT_DEVICE_HD, *boot_nth);
-        if (value)
-            empty_tag(x, "boot", "order", value, NULL);
-        ++*boot_nth;
-    }
-    empty_tag(x, "alias", "name", alias, NULL);
-    close_tag(x, "disk");
-}
-
-static void write_cdrom(struct xml *x, const struct vr_launch *launch)
-{
-    const char *dev = is_q35(launch) ? "sdc" : "hdc";
-    char order[32];
-
-    open_tag(x, "disk", "type", "file", "device", "cdrom", "snapshot", "no", NULL);
-    empty_tag(x, "driver", "name", "qemu", "type", "raw", "error_policy", "report", NULL);
-    /* The host puts the image's path there, or leaves the drive empty. */
-    open_tag(x, "source", "file", "", "startupPolicy", "optional", NULL);
-    empty_tag(x, "seclabel", "model", "dac", "type", "none", "relabel", "no", NULL);
-    close_tag(x, "source");
-    empty_tag(x, "target", "dev", dev, "bus", is_q35(launch) ? "sata" : "ide", NULL);
-    empty_tag(x, "readonly", NULL);
-    const char *value = boot_order(order, launch->vm, VR_BOOT_DEVICE_CDROM, 0);
-    if (value)
-        empty_tag(x, "boot", "order", value, NULL);
-    empty_tag(x, "alias", "name", "ua-cdrom", NULL);
-    close_tag(x, "disk");
-}
-
-static const char *nic_model(const struct vr_nic *nic)
-{
-    switch (VR_GET(nic, interface, VR_NIC_INTERFACE_VIRTIO)) {
-    case VR_NIC_INTERFACE_E1000:
-        return "e1000";
-    case VR_NIC_INTERFACE_E1000E:
-        return "e1000e";
-    case VR_NIC_INTERFACE_RTL8139:
-        return "rtl8139";
-    default:
-        return "virtio";
-    }
-}
-
-static void write_nic(struct xml *x, const struct vr_launch *launch, unsigned index)
-{
-    const struct vr_launch_nic *n = &launch->nics[index];
-    char order[32];
-    g_autofree char *alias = g_strdup_printf("ua-%s", n->nic->id);
-    bool linked = n->bridge && VR_GET(n->nic, linked, true);
-
-    open_tag(x, "interface", "type", "bridge", NULL);
-    if (n->nic->mac && n->nic->mac->address)
-        empty_tag(x, "mac", "address", n->nic->mac->address, NULL);
-    empty_tag(x, "source", "bridge", n->bridge ? n->bridge : ";vdsmdummy;", NULL);
-    empty_tag(x, "model", "type", nic_model(n->nic), NULL);
-    empty_tag(x, "link", "state", linked ? "up" : "down", NULL);
-    if (n->filter)
-        empty_tag(x, "filterref", "filter", n->filter, NULL);
-    const char *value = boot_order(order, launch->vm, VR_BOOT_DEVICE_NETWORK, index);
-    if (value)
-        empty_tag(x, "boot", "order", value, NULL);
-    empty_tag(x, "alias", "name", alias, NULL);
-    close_tag(x, "interface");
-}
 
 /* A password nobody has and an end of validity in the past: a ticket opens the console. */
 static void write_graphics(struct xml *x, const struct vr_launch *launch, const char *type)
@@ -433,16 +165,27 @@ static void write_simple_devices(struct xml *x, const struct vr_launch *launch)
     write_channel(x, vm->id, "org.qemu.guest_agent.0");
 }
 
+/* A PCI Express port takes one device, and a running machine can have no more of them. */
+static void write_ports(struct xml *x)
+{
+    char index[32];
+    for (unsigned i = 1; i <= PCIE_PORTS; i++)
+        empty_tag(x, "controller", "type", "pci", "model", "pcie-root-port", "index",
+                  number(index, i), NULL);
+}
+
 static void write_devices(struct xml *x, const struct vr_launch *launch,
-                          const struct target *targets)
+                          char (*targets)[VR_LAUNCH_TARGET])
 {
     unsigned boot_nth = 0;
     open_tag(x, "devices", NULL);
+    if (is_q35(launch))
+        write_ports(x);
     for (unsigned i = 0; i < launch->disk_count; i++)
-        write_disk(x, launch, i, &targets[i], &boot_nth);
-    write_cdrom(x, launch);
+        launch_write_disk(x, launch, i, targets[i], &boot_nth);
+    launch_write_cdrom(x, launch);
     for (unsigned i = 0; i < launch->nic_count; i++)
-        write_nic(x, launch, i);
+        launch_write_nic(x, launch, i, true);
     if (launch->spice)
         write_graphics(x, launch, "spice");
     if (launch->vnc)
@@ -550,8 +293,9 @@ char *vr_launch_xml(const struct vr_launch *launch)
 {
     struct shape shape = shape_of(launch->vm);
     struct xml x = { .out = g_string_new(vr_xml_prolog) };
-    g_autofree struct target *targets = g_new0(struct target, launch->disk_count + 1);
-    assign_targets(launch, targets);
+    g_autofree char(*targets)[VR_LAUNCH_TARGET] =
+        g_malloc0_n(launch->disk_count + 1, VR_LAUNCH_TARGET);
+    vr_launch_targets(launch, targets);
 
     open_tag(&x, "domain", "type", "kvm", "xmlns:ovirt-tune", "http://ovirt.org/vm/tune/1.0",
              "xmlns:ovirt-vm", "http://ovirt.org/vm/1.0", NULL);
@@ -571,12 +315,11 @@ char *vr_launch_xml(const struct vr_launch *launch)
 
     write_metadata(&x, launch, &shape);
     for (unsigned i = 0; i < launch->disk_count; i++)
-        write_pdiv(&x, targets[i].name, launch->disks[i].pool_id, launch->disks[i].domain_id,
-                   launch->disks[i].disk->id, launch->disks[i].volume_id,
-                   VR_GET(launch->disks[i].disk, shareable, false));
+        launch_write_disk_metadata(&x, launch, i, targets[i]);
     if (launch->cdrom.image_id)
-        write_pdiv(&x, is_q35(launch) ? "sdc" : "hdc", launch->cdrom.pool_id,
-                   launch->cdrom.domain_id, launch->cdrom.image_id, launch->cdrom.volume_id, false);
+        launch_write_image(&x, launch_cdrom_target(launch), launch->cdrom.pool_id,
+                           launch->cdrom.domain_id, launch->cdrom.image_id,
+                           launch->cdrom.volume_id, false);
     close_tag(&x, "ovirt-vm:vm");
     close_tag(&x, "metadata");
     close_tag(&x, "domain");

@@ -33,6 +33,11 @@ struct vr_launch_medium {
 /* The drive is the third of its bus: sdc on SATA, hdc on IDE, whatever else there is. */
 #define VR_LAUNCH_CDROM_INDEX 2
 
+/* The bridge of an interface that is in no network. */
+#define VR_LAUNCH_NO_BRIDGE ";vdsmdummy;"
+/* The longest name of a disk, and its NUL. */
+#define VR_LAUNCH_TARGET 16
+
 struct vr_launch {
     const struct vr_vm *vm; /* with the overrides of a run once applied */
     const struct vr_cluster *cluster;
@@ -54,3 +59,13 @@ struct vr_launch {
 
 /* The document; owned by the caller. */
 char *vr_launch_xml(const struct vr_launch *launch);
+
+/* What disk i is called (vda, sdb): as its attachment's `target` says, or the lowest name of its bus
+ * that is free. */
+void vr_launch_targets(const struct vr_launch *launch, char (*names)[VR_LAUNCH_TARGET]);
+/* The documents that plug a disk or a NIC of @launch into its running machine; owned. */
+char *vr_launch_plug_disk(const struct vr_launch *launch, unsigned index, const char *target);
+char *vr_launch_plug_nic(const struct vr_launch *launch, unsigned index);
+/* What a NIC is called in the domain; owned.  Whether its cable is in. */
+char *vr_launch_nic_alias(const char *nic_id);
+bool vr_launch_nic_linked(const struct vr_launch_nic *nic);
