@@ -41,6 +41,7 @@ enum vr_cli_option_id {
     VR_CLI_KEEP_DISKS,
     VR_CLI_TYPE,
     VR_CLI_PRINT,
+    VR_CLI_FILE,
     VR_CLI_STORAGE_DOMAIN,
     VR_CLI_NAME,
     VR_CLI_PREALLOCATED,

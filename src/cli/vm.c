@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/output.h"
@@ -334,76 +332,4 @@ bool vr_cli_vm_create(struct vr_cli *cli, struct vr_error **error)
         return false;
     }
     return finish(client, cli, path, limit, error);
-}
-
-/* ---- console ---- */
-
-static char *viewer_file(struct vr_client *client, const struct vr_cli *cli,
-                         struct vr_error **error)
-{
-    const char *wanted = vr_cli_value(cli, VR_CLI_TYPE);
-    vr_auto_json json_object *vm = vr_client_find(client, "vms", vr_cli_arg(cli, 0), error);
-    if (!vm)
-        return NULL;
-    g_autofree char *consoles =
-        g_strdup_printf("vms/%s/graphicsconsoles", vr_cli_text(vm, "id"));
-    vr_auto_json json_object *items = vr_client_list(client, consoles, "current=true", error);
-    const char *id = NULL;
-    for (size_t i = 0; items && i < json_object_array_length(items) && !id; i++) {
-        json_object *item = json_object_array_get_idx(items, i);
-        if (!wanted || g_strcmp0(vr_cli_text(item, "protocol"), wanted) == 0)
-            id = vr_cli_text(item, "id");
-    }
-    if (!items)
-        return NULL;
-    if (!id) {
-        vr_error_set(error, &vr_cli_conflict, "The machine shows no %s screen now; start it first.",
-                     wanted ? wanted : "graphical");
-        return NULL;
-    }
-    g_autofree char *escaped = g_uri_escape_string(id, NULL, FALSE);
-    g_autofree char *path = g_strdup_printf("/%s/%s/remoteviewerconnectionfile", consoles, escaped);
-    vr_auto_json json_object *empty = json_object_new_object(), *answer = NULL;
-    if (!vr_client_call(client, "POST", path, empty, &answer, error))
-        return NULL;
-    const char *text = vr_cli_text(answer, "remote_viewer_connection_file");
-    if (!text)
-        vr_error_set(error, &vr_cli_failed, "The Manager's answer has no viewer file.");
-    return g_strdup(text);
-}
-
-/* Replaces this program; returns only when it could not. */
-static bool start_viewer(const char *viewer, const char *text, struct vr_error **error)
-{
-    g_autofree char *path = NULL;
-    g_autoptr(GError) failure = NULL;
-    int fd = g_file_open_tmp("vireo-XXXXXX.vv", &path, &failure); /* mode 0600 */
-    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-    if (fd >= 0)
-        close(fd);
-    if (written) {
-        fflush(stdout);
-        execl(viewer, "remote-viewer", "--", path, (char *)NULL);
-    }
-    vr_error_set(error, &vr_cli_failed, "Cannot start remote-viewer: %s.",
-                 failure ? failure->message : g_strerror(errno));
-    if (path)
-        unlink(path);
-    return false;
-}
-
-bool vr_cli_vm_console(struct vr_cli *cli, struct vr_error **error)
-{
-    g_autofree char *viewer = g_find_program_in_path("remote-viewer");
-    bool display = g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY");
-    bool start = viewer && display && isatty(STDOUT_FILENO) && !vr_cli_value(cli, VR_CLI_PRINT);
-    struct vr_client *client = vr_client_open(cli, error);
-    char *text = client ? viewer_file(client, cli, error) : NULL;
-    /* Here, because the viewer takes this program's place. */
-    vr_client_close(client);
-    bool done = text && (!start || start_viewer(viewer, text, error));
-    if (done)
-        printf("%s", text);
-    vr_client_wipe(text);
-    return done;
 }

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import pty
 import re
 import signal
 import ssl
@@ -240,6 +241,63 @@ class Machines(Case):
                          "[virt-viewer]\ntype=vnc\n")
         self.vireo("vm", "console", "web1", code=CONFLICT)
         self.vireo("vm", "console", "web2", "--type", "spice", code=CONFLICT)
+
+    def test_the_console_file_goes_to_a_file_of_the_user_alone(self):
+        for before in (None, 0o644):
+            path = self.path("console.vv")
+            if before:
+                os.chmod(path, before)
+            self.assertEqual(self.vireo("vm", "console", "web2", "--file", path), "")
+            with open(path, encoding="ascii") as file:
+                self.assertEqual(file.read(), "[virt-viewer]\ntype=vnc\n")
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.vireo("vm", "console", "web2", "--file", self.path("no/such"), code=FAILED)
+        self.vireo("vm", "console", "web2", "--file", path, "--print", code=USAGE)
+        self.assertEqual([name for name in os.listdir(self.folder.name)
+                          if name.startswith("console.vv.")], [])
+
+    def on_terminal(self, *arguments, **environment):
+        """Runs it with a terminal for its output: (exit code, what it showed, stderr)."""
+        mine, theirs = pty.openpty()
+        with subprocess.Popen([VIREO, *arguments], stdin=subprocess.DEVNULL, stdout=theirs,
+                              stderr=subprocess.PIPE, text=True,
+                              env=dict(self.environment, **environment)) as process:
+            os.close(theirs)
+            errors = process.stderr.read()
+            code = process.wait(60)
+        try:
+            shown = os.read(mine, 65536).decode()
+        except OSError:  # nothing was written
+            shown = ""
+        os.close(mine)
+        return code, shown, errors
+
+    def test_on_a_terminal_the_viewer_gets_a_private_file(self):
+        folder = tempfile.mkdtemp(dir=self.folder.name)
+        viewer = os.path.join(folder, "remote-viewer")
+        with open(viewer, "w", encoding="ascii") as file:
+            file.write('#!/bin/sh\nstat -c %a "$2"\ncat "$2"\nrm "$2"\necho "$1"\n')
+        os.chmod(viewer, 0o755)
+        code, shown, errors = self.on_terminal(
+            "vm", "console", "web2", DISPLAY=":0", TMPDIR=folder,
+            PATH=folder + ":" + os.environ["PATH"])
+        self.assertEqual((code, errors), (DONE, ""))
+        self.assertEqual(shown.split(), ["600", "[virt-viewer]", "type=vnc", "--"])
+        self.assertEqual(os.listdir(folder), ["remote-viewer"])
+
+    def test_without_a_viewer_or_a_display_nothing_is_asked_for(self):
+        empty = tempfile.mkdtemp(dir=self.folder.name)
+        with open(os.path.join(empty, "remote-viewer"), "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\n")
+        before = len(self.site.requests)
+        code, shown, errors = self.on_terminal("vm", "console", "web2", DISPLAY=":0", PATH=empty)
+        self.assertEqual((code, shown), (FAILED, ""))
+        self.assertIn("virt-viewer", errors)
+        os.chmod(os.path.join(empty, "remote-viewer"), 0o755)
+        code, shown, errors = self.on_terminal("vm", "console", "web2", PATH=empty)
+        self.assertEqual((code, shown), (FAILED, ""))
+        self.assertIn("display", errors)
+        self.assertEqual(len(self.site.requests), before)
 
 
 class Rest(Case):

@@ -12,7 +12,7 @@ vm stop|wait timeout force
 vm shutdown|wait timeout force
 vm reboot|force
 vm remove|keep-disks force wait timeout
-vm console|type print
+vm console|type print file
 host list|search max
 host show|
 disk list|search max
@@ -27,7 +27,7 @@ help|'
 _vireo_options='output url user password-file ca-file quiet help version'
 # options that take a value
 _vireo_values='output search max url user password-file ca-file fingerprint timeout cluster template
-memory cpus description disk nic type storage-domain name'
+memory cpus description disk nic type file storage-domain name'
 
 # Names from the Manager; nothing when there is no session.
 _vireo_names() {
@@ -62,7 +62,7 @@ _vireo() {
     if [[ $skip ]]; then
         case $previous in
         -o | --output) COMPREPLY=($(compgen -W 'table json yaml name' -- "$cur")) ;;
-        --password-file | --ca-file) COMPREPLY=($(compgen -f -- "$cur")) ;;
+        --password-file | --ca-file | --file) COMPREPLY=($(compgen -f -- "$cur")) ;;
         --type) COMPREPLY=($(compgen -W 'vnc spice' -- "$cur")) ;;
         --disk) _vireo_names disk ;;
         esac
