@@ -5,8 +5,9 @@
 
 static const char *const agent_keys[] = {
     "address",     "port", "image-port",    "state", "run-root", "link-root",
-    "nbd-root",    "iod",  "ticket-socket", "uid",   "gid",      "ca",
-    "certificate", "key",  "uuid",          "log",   "enroll", NULL
+    "nbd-root",    "iod",  "imaged",        "enroll", "uid",     "gid",
+    "certificate", "key",  "ticket-socket", "uuid",  "log",      "ca",
+    NULL
 };
 static const char *const libvirt_keys[] = {
     "uri", "accel", "log-dir", "serial-log-dir", "console-dir", "qemu-conf", NULL
@@ -101,15 +102,14 @@ static bool get_number(GKeyFile *file, const char *group, const char *key, unsig
 char *vr_agent_program(const char *folder, const char *name)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    g_autofree char *dir = g_path_get_dirname(self ? self : "/usr/libexec/vireo/vireo-agentd");
-    char *beside = g_build_filename(dir, name, NULL);
+    g_autofree char *dir = g_path_get_dirname(self ? self : VR_LIBEXEC);
+    g_autofree char *beside = g_build_filename(dir, name, NULL);
     if (g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE))
-        return beside;
+        return g_steal_pointer(&beside);
     g_autofree char *below = g_build_filename(dir, folder, name, NULL);
-    if (!g_file_test(below, G_FILE_TEST_IS_EXECUTABLE))
-        return beside;
-    g_free(beside);
-    return g_steal_pointer(&below);
+    if (g_file_test(below, G_FILE_TEST_IS_EXECUTABLE))
+        return g_steal_pointer(&below);
+    return g_build_filename(VR_LIBEXEC, name, NULL);
 }
 
 /* A socket's path holds 107 bytes; a state folder may be deep.  Owned. */
@@ -153,7 +153,7 @@ static bool read_storage(struct vr_agent_config *config, GKeyFile *file, struct 
 static bool read_agent(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
 {
     config->address = get_string(file, "agent", "address", "::");
-    config->state = get_string(file, "agent", "state", "/var/lib/vireo/agent");
+    config->state = get_string(file, "agent", "state", "/var/lib/vireo-agent");
     config->run_root = get_string(file, "agent", "run-root", RUN_ROOT);
     config->ca = get_string(file, "agent", "ca", NULL);
     config->certificate = get_string(file, "agent", "certificate", NULL);

@@ -8,14 +8,14 @@
  *     address=::                 where to listen; falls back to 0.0.0.0 without IPv6
  *     port=54321                 0 lets the kernel choose; the bound one is in STATE/agent.port
  *     image-port=54322           image transfer; the bound one is in STATE/image.port
- *     state=/var/lib/vireo/agent
+ *     state=/var/lib/vireo-agent
  *     run-root=/rhev/data-center storage paths are built below it
  *     ca= certificate= key=      PEM files; TLS is off when all three are empty
  *     link-root= nbd-root=       links to prepared images and sockets of NBD servers; default:
  *                                /run/vdsm/storage and /run/vdsm/nbd, or below STATE when run-root
  *                                is not the default one
  *     iod= imaged= enroll=       the programs vireo-iod, vireo-imaged and vireo-enroll; default: beside
- *                                this one
+ *                                this one, else in the libexec folder that the build was told
  *     ticket-socket=             control socket of the image daemon; default: below STATE, or
  *                                /run/ovirt-imageio/sock with the default run-root
  *     uid=0 gid=0                whom storage belongs to
@@ -63,7 +63,8 @@ struct vr_agent_config {
 struct vr_agent_config *vr_agent_config_read(const char *path, struct vr_error **error);
 void vr_agent_config_free(struct vr_agent_config *config); /* takes NULL */
 
-/* A program of ours: beside this one when installed, in @folder below it in the build.  Owned. */
+/* A program of ours: in @folder below this one in the build, in the libexec folder when installed;
+ * one beside this one goes before both.  Owned. */
 char *vr_agent_program(const char *folder, const char *name);
 
 /* Whether /proc/cpuinfo's text shows a processor that can run KVM.  /dev/kvm alone proves

@@ -43,7 +43,8 @@ struct program {
     struct vr_agent agent;
     struct vr_domains_hooks hooks;
     struct vr_image_daemon *images;
-    struct vr_timer *recovery;
+    struct vr_timer *recovery, *watchdog;
+    uint64_t watchdog_ms; /* between two signs of life; 0: nobody waits for them */
     struct vr_watch *signals;
     int signal_fd;
     int64_t images_expire; /* the certificate that the image daemon began with; 0: not known */
@@ -61,6 +62,25 @@ static void poll_recovery(void *arg)
     }
     vr_rpc_server_set_recovering(program->agent.server, false);
     vr_log_info("Recovery is over.");
+}
+
+/* systemd kills and restarts an agent whose loop stands still.  Lanes and helpers may hang on
+ * storage for minutes, which a restart would not mend; they do not count. */
+static void feed_watchdog(void *arg)
+{
+    struct program *program = arg;
+    sd_notify(0, "WATCHDOG=1");
+    vr_timer_arm(program->watchdog, program->watchdog_ms, 0);
+}
+
+static void start_watchdog(struct program *program)
+{
+    uint64_t usec = 0;
+    if (sd_watchdog_enabled(0, &usec) <= 0)
+        return;
+    program->watchdog_ms = MAX(usec / 3000, 1);
+    program->watchdog = vr_timer_new(program->loop, feed_watchdog, program);
+    vr_timer_arm(program->watchdog, 0, 0);
 }
 
 static void on_signal(uint32_t events, void *arg)
@@ -230,6 +250,7 @@ static bool start(struct program *program, struct vr_error **error)
         return false;
     program->recovery = vr_timer_new(program->loop, poll_recovery, program);
     vr_timer_arm(program->recovery, 0, 0);
+    start_watchdog(program);
     program->signals = vr_watch_new(program->loop, program->signal_fd, EPOLLIN, on_signal, program);
     return true;
 }
@@ -240,6 +261,7 @@ static void stop(struct program *program)
     vr_role_enter(&vr_role_io);
     vr_watch_free(program->signals);
     vr_timer_free(program->recovery);
+    vr_timer_free(program->watchdog);
     if (program->agent.table)
         vr_agent_done(&program->agent);
     vr_domains_stop(program->agent.domains);

@@ -26,6 +26,9 @@ static void test_defaults(void)
     g_assert_cmpstr(config->link_root, ==, "/run/vdsm/storage");
     g_assert_cmpstr(config->libvirt_uri, ==, "qemu:///system");
     g_assert_cmpint(config->accel, !=, VR_ACCEL_AUTO);
+    g_assert_cmpstr(config->state, ==, "/var/lib/vireo-agent");
+    g_assert_true(g_str_has_suffix(config->iod, "/vireo-iod"));
+    g_assert_true(g_str_has_suffix(config->imaged, "/vireo-imaged"));
     g_assert_null(config->ca);
     g_assert_null(config->bridges[0]);
     vr_agent_config_free(config);
@@ -36,12 +39,17 @@ static void test_values(void)
     vr_auto_error struct vr_error *error = NULL;
     struct vr_agent_config *config =
         read_text("[agent]\nport=0\nstate=/s\nrun-root=/r\nca=/ca\ncertificate=/c\nkey=/k\nlog=debug\n"
+                  "iod=/o\nimaged=/i\nuid=36\ngid=37\n"
                   "[libvirt]\naccel=tcg\nserial-log-dir=/l\nlog-dir=\n[network]\nbridges=a;b\n",
                   &error);
     g_assert_nonnull(config);
     g_assert_cmpuint(config->port, ==, 0);
     g_assert_cmpstr(config->link_root, ==, "/s/links");
     g_assert_cmpstr(config->key, ==, "/k");
+    g_assert_cmpstr(config->iod, ==, "/o");
+    g_assert_cmpstr(config->imaged, ==, "/i");
+    g_assert_cmpuint(config->uid, ==, 36);
+    g_assert_cmpuint(config->gid, ==, 37);
     g_assert_cmpint(config->log, ==, VR_LOG_DEBUG);
     g_assert_cmpint(config->accel, ==, VR_ACCEL_TCG);
     g_assert_cmpstr(config->serial_log_dir, ==, "/l");

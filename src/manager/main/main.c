@@ -19,6 +19,7 @@
 #include "manager/deploy/site.h"
 #include "manager/engine/real.h"
 #include "manager/main/openapi.h"
+#include "manager/main/service.h"
 #include "manager/main/settings.h"
 #include "manager/rest/rest.h"
 #include "manager/session/journal.h"
@@ -255,6 +256,17 @@ static bool start(struct manager *manager, struct vr_error **error)
            vr_settings_write_port(manager->settings, vr_rest_port(manager->rest), error);
 }
 
+static void answer(struct vr_engine *engine, void *arg)
+{
+    g_atomic_int_inc((gint *)arg);
+}
+
+static void ask_engine(gint *answered, void *arg)
+{
+    struct manager *manager = arg;
+    vr_engine_post(vr_real_engine(manager->real), answer, answered);
+}
+
 static void report(struct vr_error *error)
 {
     g_autofree char *text = vr_error_text(error);
@@ -316,9 +328,7 @@ int main(int argc, char **argv)
     }
     vr_log_info("The Manager answers on port %u.", vr_rest_port(manager.rest));
     sd_notify(0, "READY=1");
-    int signal_number = 0;
-    while (sigwait(&signals, &signal_number) != 0 || signal_number == SIGHUP)
-        continue;
+    int signal_number = vr_service_wait(&signals, ask_engine, &manager);
     vr_log_info("The Manager ends: %s.", strsignal(signal_number));
     sd_notify(0, "STOPPING=1");
     leave(&manager, 0);

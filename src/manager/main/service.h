@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * service: the main thread's work once the Manager runs: wait for the signal
+ * that ends it, and show systemd meanwhile that the engine still turns.
+ *
+ * Every quarter of the unit's WatchdogSec the engine is asked for an answer;
+ * only an answer is passed on.  An engine that stands still, whatever the
+ * reason, is killed and started again: it then goes on from its last commit.
+ */
+
+#include <signal.h>
+
+#include "base/base.h"
+
+/* Has the engine thread increment *@answered (atomically) some time; must not wait. */
+typedef void vr_service_ask(gint *answered, void *arg);
+
+/*
+ * Waits for one of @signals, which every thread blocks; SIGHUP is swallowed.  Returns its number.
+ * Without a watchdog @ask is never called.  *@answered of a question may be written after the return.
+ */
+int vr_service_wait(const sigset_t *signals, vr_service_ask *ask, void *arg);
