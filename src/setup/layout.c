@@ -36,14 +36,15 @@ static int lock_state(const char *state, struct vr_error **error)
     return fd;
 }
 
-static bool make_folders(const char *state, struct vr_error **error)
+/* The first is what a Manager needs that has its configuration and logs elsewhere. */
+static bool make_folders(const char *state, bool alone, struct vr_error **error)
 {
     static const char *const folders[] = { "pki", "agent", "agent/pki", "run", "log", "storage" };
     if (g_mkdir_with_parents(state, 0755) < 0) {
         vr_error_set(error, &fault_setup, "Cannot make %s: %s.", state, g_strerror(errno));
         return false;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(folders); i++) {
+    for (size_t i = 0; i < (alone ? 1 : G_N_ELEMENTS(folders)); i++) {
         g_autofree char *path = g_build_filename(state, folders[i], NULL);
         if (!vr_file_make_folder(path, 0755, error))
             return false;
@@ -245,20 +246,25 @@ static bool enrol(const char *state, const char *name, const char *const *addres
     return vr_pki_ensure_certificate(&request, NULL, error);
 }
 
+/* This machine as a host, and both configuration files. */
+static bool make_host(const struct vr_layout_options *options, struct vr_error **error)
+{
+    static const char *const here[] = { "localhost", "127.0.0.1", "::1", NULL };
+    g_autofree char *agent = g_build_filename(options->state, "agent", "pki", NULL);
+    return enrol(options->state, options->host_names[0], here, agent, options->key_bits, error) &&
+           make_config(options->state, "manager.conf", default_manager, options->manager_set,
+                       error) &&
+           make_config(options->state, "agent.conf", default_agent, options->agent_set, error);
+}
+
 static bool init_locked(const struct vr_layout_options *options, struct vr_error **error)
 {
     g_autofree char *pki = g_build_filename(options->state, "pki", NULL);
-    g_autofree char *agent = g_build_filename(options->state, "agent", "pki", NULL);
     g_autofree char *db = g_build_filename(options->state, "db", NULL);
-    static const char *const here[] = { "localhost", "127.0.0.1", "::1", NULL };
 
     if (!vr_pki_ensure_ca(pki, ORGANIZATION, options->key_bits, error) ||
-        !make_manager_certificates(options, pki, error) ||
-        !enrol(options->state, options->host_names[0], here, agent, options->key_bits, error) ||
-        !make_password(options->state, error) ||
-        !make_config(options->state, "manager.conf", default_manager, options->manager_set,
-                     error) ||
-        !make_config(options->state, "agent.conf", default_agent, options->agent_set, error))
+        !make_manager_certificates(options, pki, error) || !make_password(options->state, error) ||
+        (!options->manager_alone && !make_host(options, error)))
         return false;
     if (!options->database)
         return true;
@@ -269,7 +275,7 @@ static bool init_locked(const struct vr_layout_options *options, struct vr_error
 bool vr_layout_init(const struct vr_layout_options *options, struct vr_error **error)
 {
     g_assert(g_path_is_absolute(options->state) && options->host_names && options->host_names[0]);
-    if (!make_folders(options->state, error))
+    if (!make_folders(options->state, options->manager_alone, error))
         return false;
     int lock = lock_state(options->state, error);
     if (lock < 0)

@@ -23,6 +23,9 @@ struct vr_layout_options {
     const char *const *agent_set;   /* the same for agent.conf */
     unsigned key_bits;              /* 0: VR_PKI_KEY_BITS */
     bool database;                  /* also make the embedded database */
+    /* Configuration files are somebody else's (a package's) and no agent runs here: makes the
+     * Manager's certificates and password, and neither manager.conf nor agent.conf. */
+    bool manager_alone;
 };
 
 bool vr_layout_init(const struct vr_layout_options *options, struct vr_error **error);

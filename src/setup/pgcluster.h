@@ -13,7 +13,7 @@
  * PostgreSQL refuses to run as root, so for root it runs as `postgres` (or
  * `nobody` where that user is missing).  Where that user cannot reach
  * DIRECTORY (a checkout below a private home folder), data and run live in
- * /var/lib/vireo/db-XXXXXX and `location` names that folder.
+ * /var/lib/vireo-db/db-XXXXXX and `location` names that folder.
  *
  * The server is in its own session and outlives a killed Manager; the next
  * vr_pgcluster on the directory adopts it.  One thread of its own does

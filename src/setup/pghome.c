@@ -17,7 +17,7 @@
 #include "setup/file.h"
 
 /* Where the cluster goes when its user cannot reach the state folder. */
-#define ELSEWHERE "/var/lib/vireo"
+#define ELSEWHERE "/var/lib/vireo-db"
 /* unix(7): sun_path holds 108 bytes; PostgreSQL adds "/.s.PGSQL.5432.lock". */
 #define SOCKET_FOLDER_MAX 80
 

@@ -154,6 +154,31 @@ static void test_enrol(void)
     remove_state(state);
 }
 
+/* What a package's service makes: nothing that belongs to the package or to an agent. */
+static void test_manager_alone(void)
+{
+    static const struct {
+        const char *name;
+        bool made;
+    } rows[] = {
+        { "pki/ca.key", true },      { "pki/https.pem", true },  { "pki/manager.key", true },
+        { "admin-password", true },  { "manager.conf", false },  { "agent.conf", false },
+        { "agent", false },          { "run", false },           { "storage", false },
+    };
+    char *state = new_state();
+    vr_auto_error struct vr_error *error = NULL;
+    const struct vr_layout_options options = {
+        .state = state, .host_names = manager_names, .key_bits = BITS, .manager_alone = true
+    };
+    g_assert_true(vr_layout_init(&options, &error));
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *path = g_build_filename(state, rows[i].name, NULL);
+        g_test_message("%s", rows[i].name);
+        g_assert_cmpint(g_file_test(path, G_FILE_TEST_EXISTS), ==, rows[i].made);
+    }
+    remove_state(state);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -163,5 +188,7 @@ int main(int argc, char **argv)
     g_test_add_func("/layout/settings change what they name and keep the rest", test_settings);
     g_test_add_func("/layout/every state folder has a password of its own", test_password);
     g_test_add_func("/layout/a host is enrolled by an authority that exists", test_enrol);
+    g_test_add_func("/layout/a Manager alone gets nothing of a package or an agent",
+                    test_manager_alone);
     return g_test_run();
 }

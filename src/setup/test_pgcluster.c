@@ -224,7 +224,7 @@ static void test_unreachable(void)
     wait_ready(cluster, 0);
     check_row(cluster);
     vr_pgcluster_stop(cluster);
-    g_assert_true(g_str_has_prefix(elsewhere, "/var/lib/vireo/db-"));
+    g_assert_true(g_str_has_prefix(elsewhere, "/var/lib/vireo-db/db-"));
     remove_folder(elsewhere);
     remove_folder(folder);
 }
