@@ -6,7 +6,7 @@ BUILD ?= build
 SECONDS ?= 60
 MESON = meson setup
 
-.PHONY: all run test bench lint fuzz asan build clang clean deps guest-image lab-deps lab-test help
+.PHONY: all run test bench lint fuzz asan build clang clean deps packages guest-image lab-deps lab-test help
 
 all: build
 
@@ -21,6 +21,7 @@ help:
 	@echo "make lab-test         the tests on several real hosts (tests/lab)"
 	@echo "make lab-deps         installs what the hosts of lab/ need (lab/README.md)"
 	@echo "make build            builds only, with what is installed"
+	@echo "make packages         Debian packages of Manager, agent and command line, in build/packages"
 	@echo "make deps             installs what building and testing need (tools/install-packages)"
 
 deps:
@@ -28,6 +29,9 @@ deps:
 
 $(BUILD)/build.ninja:
 	@$(MESON) $(BUILD) >$(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log >&2; exit 1; }
+
+packages: deps
+	@tools/packages $(BUILD)
 
 build: $(BUILD)/build.ninja
 	@ninja --quiet -C $(BUILD)
