@@ -5,7 +5,6 @@
 #include "manager/access/access.h"
 #include "manager/console/viewer_file.h"
 #include "manager/job/job.h"
-#include "manager/vms/vms.h"
 
 /*
  * Tickets: a one-time password for a console, set on the host and told once
