@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -380,7 +381,9 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-try:
-    main()
-except StepFailed as error:
-    sys.exit("bench_site: %s" % error)
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *ignored: sys.exit("bench_site: it was told to end"))
+    try:
+        main()
+    except StepFailed as error:
+        sys.exit("bench_site: %s" % error)
