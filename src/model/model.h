@@ -36,7 +36,8 @@ struct vr_type;
 
 struct vr_object {
     const struct vr_type *type;
-    gint refs; /* atomic */
+    gint refs;       /* atomic */
+    uint32_t shared; /* of share.c: 0, or the hash of its content */
 };
 
 /*
@@ -137,6 +138,13 @@ static inline void vr_unrefp(void *pointer)
 
 /* A deep copy with one reference of its own. */
 void *vr_copy(const void *object);
+/*
+ * Replaces the parts of @object (structs and links, at any depth) by ones that all objects with
+ * equal parts have together.  For an object that is about to become immutable and to be kept;
+ * only its owner has seen it yet.  A copy of it has parts of its own again.  The replaced ones are
+ * added to @dropped for whoever may still look at them, or freed when that is NULL.  Any thread.
+ */
+void vr_share_parts(void *object, GPtrArray *dropped);
 /* Deep comparison; both NULL is equal. */
 bool vr_equal(const void *a, const void *b);
 /* Every field that is set in @from is copied over the one in @into (same type), struct members

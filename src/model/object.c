@@ -71,6 +71,8 @@ void vr_unref(const void *object)
     if (!object || !g_atomic_int_dec_and_test(refs_of(object)))
         return;
     void *mine = (void *)(uintptr_t)object;
+    if (((struct vr_object *)mine)->shared)
+        vr_unshare(mine);
     unsigned next = 0;
     for (const struct vr_field *field; (field = vr_next_set(mine, &next));)
         free_member(mine, field);
@@ -140,6 +142,7 @@ void *vr_copy(const void *object)
         return NULL;
     struct vr_object *copy = g_memdup2(object, type_of(object)->size);
     copy->refs = 1;
+    copy->shared = 0;
     unsigned next = 0;
     for (const struct vr_field *field; (field = vr_next_set(copy, &next));)
         own_member(copy, field);

@@ -98,6 +98,11 @@ void vr_field_copy(void *into, const void *from, const struct vr_field *field);
 /* Replaces a struct member that another object refers to as well by a copy. */
 void vr_own_sole(void **member);
 
+/* Takes a part that nobody refers to any more out of the table of share.c. */
+void vr_unshare(const void *object);
+/* How many different parts there are. */
+unsigned vr_shared_count(void);
+
 /* Readers add @key (taken) and @value in whatever order they come, then call vr_map_settle()
  * once: it sorts, and of entries with the same key keeps the last. */
 void vr_map_add(struct vr_map *map, char *key, void *value);

@@ -32,6 +32,8 @@ struct vr_txn {
 struct pending_commit {
     struct vr_change_set set;
     GArray *durable; /* struct durable_hook */
+    /* Parts for which equal ones stand now: who committed may still hold a text of one. */
+    GPtrArray *dropped;
 };
 
 static guint edit_hash(gconstpointer p)
@@ -214,11 +216,17 @@ static void *settle(struct vr_txn *txn, struct edit *edit, bool *ret_skip)
     return edit->after;
 }
 
+static void unref_part(gpointer part)
+{
+    vr_unref(part);
+}
+
 static struct pending_commit *decide(struct vr_txn *txn)
 {
     struct vr_engine *engine = txn->engine;
     struct pending_commit *pending = g_new0(struct pending_commit, 1);
     pending->set.changes = g_new0(struct vr_change, txn->edits->len);
+    pending->dropped = g_ptr_array_new_with_free_func(unref_part);
     int64_t rev = engine->last_rev + 1;
     for (unsigned i = 0; i < txn->edits->len; i++) {
         struct edit *edit = g_ptr_array_index(txn->edits, i);
@@ -226,6 +234,8 @@ static struct pending_commit *decide(struct vr_txn *txn)
         void *after = settle(txn, edit, &skip);
         if (skip)
             continue;
+        if (after)
+            vr_share_parts(after, pending->dropped);
         pending->set.changes[pending->set.count++] =
             (struct vr_change){ edit->kind, g_strdup(edit->id), vr_ref(after), rev };
     }
@@ -239,6 +249,7 @@ static void pending_free(struct pending_commit *pending)
         g_free(pending->set.changes[i].id);
     }
     g_free(pending->set.changes);
+    g_ptr_array_unref(pending->dropped);
     g_array_free(pending->durable, TRUE);
     g_free(pending);
 }

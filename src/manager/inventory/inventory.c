@@ -3,15 +3,20 @@
 
 #include "manager/inventory/sorted.h"
 
-/* The objects that share one name, or whose link points at one target. */
+/* The objects that share one name, or whose link points at one target, when there are several. */
 struct bucket {
     char *key;
     struct vr_sorted set;
 };
 
+/*
+ * Most names belong to one object and most links are the only one to their target: such an object
+ * is the value itself, and the key is its own text.  Only where there are several is there a
+ * bucket, which has a mark in the lowest bit of the value.
+ */
 struct index {
     const struct vr_field *link; /* NULL: by name */
-    GHashTable *buckets;         /* key -> struct bucket, which owns the key */
+    GHashTable *values;          /* key -> object, or marked struct bucket, which owns the key */
 };
 
 struct table {
@@ -28,9 +33,22 @@ struct vr_inventory {
     struct table tables[VR_KIND_COUNT];
 };
 
-static void bucket_free(gpointer data)
+static void *mark(struct bucket *bucket)
 {
-    struct bucket *bucket = data;
+    return (void *)((uintptr_t)bucket | 1);
+}
+
+/* The bucket behind a value, or NULL when that is the object itself. */
+static struct bucket *bucket_of(void *value)
+{
+    return (uintptr_t)value & 1 ? (struct bucket *)((uintptr_t)value & ~(uintptr_t)1) : NULL;
+}
+
+static void value_free(gpointer value)
+{
+    struct bucket *bucket = bucket_of(value);
+    if (!bucket)
+        return;
     vr_sorted_done(&bucket->set);
     g_free(bucket->key);
     g_free(bucket);
@@ -40,7 +58,7 @@ static void add_index(struct table *table, const struct vr_field *link)
 {
     table->indexes[table->index_count++] = (struct index){
         .link = link,
-        .buckets = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, bucket_free),
+        .values = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, value_free),
     };
 }
 
@@ -61,7 +79,7 @@ static void table_init(struct table *table, const struct vr_kind_info *kind)
 static void table_done(struct table *table)
 {
     for (unsigned i = 0; i < table->index_count; i++)
-        g_hash_table_destroy(table->indexes[i].buckets);
+        g_hash_table_destroy(table->indexes[i].values);
     g_free(table->indexes);
     g_hash_table_destroy(table->by_id);
     void **objects = g_new(void *, table->all.count);
@@ -107,23 +125,35 @@ static const char *key_of(const struct table *table, const struct index *index, 
 
 static void unfile(struct index *index, const char *key, const char *id)
 {
-    struct bucket *bucket = g_hash_table_lookup(index->buckets, key);
-    if (!bucket)
-        return;
-    vr_sorted_remove(&bucket->set, id);
-    if (bucket->set.count == 0)
-        g_hash_table_remove(index->buckets, key);
+    void *value = g_hash_table_lookup(index->values, key);
+    struct bucket *bucket = bucket_of(value);
+    if (bucket)
+        vr_sorted_remove(&bucket->set, id);
+    if (value && (!bucket || bucket->set.count == 0))
+        g_hash_table_remove(index->values, key);
 }
 
+/* Makes a bucket of what has been alone. */
+static struct bucket *gather(struct index *index, const char *key, void *alone)
+{
+    struct bucket *bucket = g_new0(struct bucket, 1);
+    bucket->key = g_strdup(key);
+    vr_sorted_put(&bucket->set, alone);
+    g_hash_table_replace(index->values, bucket->key, mark(bucket));
+    return bucket;
+}
+
+/* @key is the object's own text. */
 static void file(struct index *index, const char *key, void *object)
 {
-    struct bucket *bucket = g_hash_table_lookup(index->buckets, key);
-    if (!bucket) {
-        bucket = g_new0(struct bucket, 1);
-        bucket->key = g_strdup(key);
-        g_hash_table_insert(index->buckets, bucket->key, bucket);
-    }
-    vr_sorted_put(&bucket->set, object);
+    void *value = g_hash_table_lookup(index->values, key);
+    struct bucket *bucket = bucket_of(value);
+    if (value && !bucket && strcmp(vr_id(value), vr_id(object)) != 0)
+        bucket = gather(index, key, value);
+    if (bucket)
+        vr_sorted_put(&bucket->set, object);
+    else /* also in place of its last version, whose text the key was */
+        g_hash_table_replace(index->values, (char *)(uintptr_t)key, object);
 }
 
 static void refile(struct table *table, const void *before, void *after, const char *id)
@@ -221,21 +251,31 @@ static void take_all(const struct vr_sorted *set, struct vr_objects *ret_objects
         vr_ref(ret_objects->items[i]);
 }
 
-/* Aborts when there is no such index: a misspelt name must not look like an empty answer. */
-static const struct vr_sorted *find_set(const struct table *table, const char *wire_name,
-                                        const char *key)
+/* What is filed under @key.  Aborts when there is no such index: a misspelt name must not look like
+ * an empty answer. */
+static void *find_value(const struct table *table, const char *wire_name, const char *key)
 {
     for (unsigned i = 0; i < table->index_count; i++) {
         const struct vr_field *link = table->indexes[i].link;
-        if (wire_name ? link && strcmp(link->name, wire_name) == 0 : !link) {
-            const struct bucket *bucket =
-                key ? g_hash_table_lookup(table->indexes[i].buckets, key) : NULL;
-            return bucket ? &bucket->set : NULL;
-        }
+        if (wire_name ? link && strcmp(link->name, wire_name) == 0 : !link)
+            return key ? g_hash_table_lookup(table->indexes[i].values, key) : NULL;
     }
     if (wire_name)
         g_error("inventory: no index by %s", wire_name);
     return NULL;
+}
+
+static void take_value(void *value, struct vr_objects *ret_objects)
+{
+    struct bucket *bucket = bucket_of(value);
+    *ret_objects = (struct vr_objects){ 0 };
+    if (bucket) {
+        take_all(&bucket->set, ret_objects);
+    } else if (value) {
+        ret_objects->items = g_new(void *, 1);
+        ret_objects->items[0] = vr_ref(value);
+        ret_objects->count = 1;
+    }
 }
 
 void vr_inventory_list(struct vr_inventory *inventory, int kind, struct vr_objects *ret_objects)
@@ -249,7 +289,7 @@ void vr_inventory_list_by(struct vr_inventory *inventory, int kind, const char *
                           const char *target_id, struct vr_objects *ret_objects)
 {
     const struct table *table = read_begin(inventory, kind);
-    take_all(find_set(table, wire_name, target_id), ret_objects);
+    take_value(find_value(table, wire_name, target_id), ret_objects);
     read_end(inventory);
 }
 
@@ -265,8 +305,9 @@ unsigned vr_inventory_count_by(struct vr_inventory *inventory, int kind, const c
                                const char *target_id)
 {
     const struct table *table = read_begin(inventory, kind);
-    const struct vr_sorted *set = find_set(table, wire_name, target_id);
-    unsigned count = set ? set->count : 0;
+    void *value = find_value(table, wire_name, target_id);
+    const struct bucket *bucket = bucket_of(value);
+    unsigned count = bucket ? bucket->set.count : value ? 1 : 0;
     read_end(inventory);
     return count;
 }
@@ -274,8 +315,9 @@ unsigned vr_inventory_count_by(struct vr_inventory *inventory, int kind, const c
 void *vr_inventory_get_named(struct vr_inventory *inventory, int kind, const char *name)
 {
     const struct table *table = read_begin(inventory, kind);
-    const struct vr_sorted *set = find_set(table, NULL, name);
-    void *object = set ? vr_ref(vr_sorted_first(set)) : NULL;
+    void *value = find_value(table, NULL, name);
+    const struct bucket *bucket = bucket_of(value);
+    void *object = vr_ref(bucket ? vr_sorted_first(&bucket->set) : value);
     read_end(inventory);
     return object;
 }
@@ -284,6 +326,6 @@ void vr_inventory_list_named(struct vr_inventory *inventory, int kind, const cha
                              struct vr_objects *ret_objects)
 {
     const struct table *table = read_begin(inventory, kind);
-    take_all(find_set(table, NULL, name), ret_objects);
+    take_value(find_value(table, NULL, name), ret_objects);
     read_end(inventory);
 }

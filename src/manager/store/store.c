@@ -67,6 +67,7 @@ static void read_rows(unsigned kind, PGresult *result, void *arg)
             vr_unref(object);
             return;
         }
+        vr_share_parts(object, NULL);
         const struct vr_change change = {
             (int)kind, g_strdup(id), object, g_ascii_strtoll(PQgetvalue(result, i, 1), NULL, 10)
         };
