@@ -3,6 +3,7 @@
 #include "manager/engine/real_private.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/random.h>
 
 /* --- the mailbox --- */
@@ -178,6 +179,7 @@ static void start_engine(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_rol
     GArray *loaded = g_steal_pointer(&starting->real->loaded);
     vr_engine_load(engine, (const struct vr_change *)(void *)loaded->data, loaded->len);
     g_array_unref(loaded);
+    malloc_trim(0); /* the documents as the database sent them: as much again as the inventory */
     vr_engine_start(engine);
     g_mutex_lock(&starting->lock);
     starting->done = true;

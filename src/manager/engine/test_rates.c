@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/engine/rates.h"
+#include "manager/engine/reduce.h"
 
 #include "model/host.h"
 
@@ -15,6 +16,7 @@ static struct vr_rpc_vm_stats *report(const char *clock, double sampled, const c
     VR_SET(nic, sample_time, sampled);
     VR_SET_STRING(disk, read_ops, reads);
     VR_SET_STRING(disk, write_ops, "7");
+    stats->has.network = stats->has.disks = true;
     vr_map_set(&stats->network, "vnet0", nic);
     vr_map_set(&stats->disks, "vda", disk);
     return stats;
@@ -67,10 +69,35 @@ static void test_first_report_has_none(void)
     g_assert_null(vr_rates_between(first, NULL, NULL));
 }
 
+/* Of a whole report everything stays that the interface shows of a machine, and a name that is
+ * misspelt in the table of what goes would end the program. */
+static void test_what_is_kept_of_a_report(void)
+{
+    vr_auto struct vr_rpc_vm_stats *full = report("10000", 10, "1000", "100", "10");
+    VR_SET_STRING(full, cpu_user, "12.5");
+    VR_SET_STRING(full, username, "root");
+    VR_SET_STRING(full, vm_name, "web");
+    VR_APPEND(full, apps_list, g_strdup("kernel"));
+    vr_auto struct vr_rpc_vm_stats *kept = vr_reduce_report(full);
+    g_assert_cmpstr(kept->cpu_user, ==, "12.5");
+    g_assert_cmpstr(kept->username, ==, "root");
+    g_assert_false(VR_HAS(kept, vm_name) || VR_HAS(kept, apps_list));
+    GArray *rates = vr_rates_between(full, kept, NULL);
+    g_assert_null(rates); /* nothing happened in between */
+    g_assert_cmpuint(kept->network.len + kept->disks.len, ==, 2);
+    vr_auto struct vr_rpc_host_stats *host = VR_NEW(rpc_host_stats);
+    VR_SET_STRING(host, cpu_idle, "97.5");
+    host->has.cpu_statistics = true;
+    vr_auto struct vr_rpc_host_stats *kept_of_host = vr_reduce_report(host);
+    g_assert_cmpstr(kept_of_host->cpu_idle, ==, "97.5");
+    g_assert_false(VR_HAS(kept_of_host, cpu_statistics));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/rates/rows", test_rows);
     g_test_add_func("/rates/first report has none", test_first_report_has_none);
+    g_test_add_func("/rates/what is kept of a report", test_what_is_kept_of_a_report);
     return g_test_run();
 }

@@ -2,6 +2,7 @@
 #define VR_LOG_MODULE "hosts"
 #include "manager/hosts/internal.h"
 
+#include "manager/engine/reduce.h"
 #include "manager/storage/storage.h"
 #include "manager/vms/vms.h"
 
@@ -258,8 +259,8 @@ static void keep_stats(struct monitor *monitor, const struct vr_rpc_host_stats *
 {
     struct vr_world *world = vr_engine_world(monitor->engine);
     vr_unref(monitor->stats);
-    monitor->stats = vr_ref(stats);
-    world->ops->statistics(world, VR_KIND_HOST, monitor->host_id, stats);
+    monitor->stats = vr_reduce_report(stats);
+    world->ops->statistics(world, VR_KIND_HOST, monitor->host_id, monitor->stats);
     watch_load(monitor, stats);
 }
 

@@ -6,6 +6,7 @@
 
 #include "codec/codec.h"
 #include "manager/console/console.h"
+#include "manager/engine/reduce.h"
 
 /*
  * What hosts say about virtual machines, by report and by event, becomes
@@ -292,8 +293,10 @@ void vr_vms_host_report(struct vr_engine *engine, const char *host_id,
     VR_EACH (struct vr_rpc_vm_stats, stats, vm_stats) {
         int64_t clock = stats->status_time ? g_ascii_strtoll(stats->status_time, NULL, 10) : 0;
         apply_one(vms, txn, host_id, stats, clock);
-        if (stats->vm_id && vr_txn_peek(txn, VR_KIND_VM, stats->vm_id))
-            world->ops->statistics(world, VR_KIND_VM, stats->vm_id, stats);
+        if (!stats->vm_id || !vr_txn_peek(txn, VR_KIND_VM, stats->vm_id))
+            continue;
+        vr_auto struct vr_rpc_vm_stats *kept = vr_reduce_report(stats);
+        world->ops->statistics(world, VR_KIND_VM, stats->vm_id, kept);
     }
     missing(txn, host_id, vm_stats, asked);
     vr_txn_commit(txn, NULL, NULL);
