@@ -24,10 +24,18 @@ typedef void apply_fn(struct vr_txn *txn, struct vr_call *call, struct vr_vm *vm
 struct simple {
     struct vr_call *call;
     char *vm_id;
+    char *run; /* the job that started the machine; another start has another */
     apply_fn *apply;
     const char *what;
     int harmless; /* an RPC code that means it was so already, or 0 */
 };
+
+static void simple_free(struct simple *simple)
+{
+    g_free(simple->vm_id);
+    g_free(simple->run);
+    g_free(simple);
+}
 
 static void simple_end(struct vr_engine *engine, const char *job_id, bool failed,
                        const struct vr_error *why, void *arg) VR_REQUIRES(vr_role_engine);
@@ -37,11 +45,11 @@ static void simple_end(struct vr_engine *engine, const char *job_id, bool failed
     struct simple *simple = arg;
     struct vr_txn *txn = vr_txn_new(engine);
     struct vr_vm *vm = VR_EDIT(txn, VM, vm, simple->vm_id);
-    if (vm)
+    /* An answer may be so late that the machine was started again: that run was not meant. */
+    if (vm && g_strcmp0(VR_LINK_ID(vm, job), simple->run) == 0)
         simple->apply(txn, simple->call, vm);
     vr_call_commit_action(simple->call, txn, NULL);
-    g_free(simple->vm_id);
-    g_free(simple);
+    simple_free(simple);
 }
 
 static void simple_answer(struct vr_engine *engine, const void *result, int code,
@@ -54,16 +62,15 @@ static void simple_answer(struct vr_engine *engine, const void *result, int code
     const struct vr_vm *vm = VR_PEEK(vr_engine_head(engine), VM, vm, simple->vm_id);
     if (code == 0 || code == simple->harmless) {
         /* The job that has the machine in hand ends with it; who hears of it then can go on. */
-        if (vm && vm_job(engine, vm))
-            vr_job_watch(engine, VR_LINK_ID(vm, job), simple_end, simple);
+        if (vm && vm_job(engine, vm) && g_strcmp0(VR_LINK_ID(vm, job), simple->run) == 0)
+            vr_job_watch(engine, simple->run, simple_end, simple);
         else
             simple_end(engine, NULL, false, NULL, simple);
         return;
     }
     vr_job_host_error(&error, simple->what, code, message);
     vr_call_fail(simple->call, &error);
-    g_free(simple->vm_id);
-    g_free(simple);
+    simple_free(simple);
 }
 
 /* Takes the call; @params is borrowed. */
@@ -76,6 +83,7 @@ static void ask_host(struct vr_call *call, const struct vr_vm *vm, const struct 
     struct simple *simple = g_new0(struct simple, 1);
     simple->call = call;
     simple->vm_id = g_strdup(vm->id);
+    simple->run = g_strdup(VR_LINK_ID(vm, job));
     simple->apply = apply;
     simple->what = what;
     simple->harmless = harmless;
