@@ -19,6 +19,7 @@ static struct vr_rpc_vm_stats *report(const char *clock, double sampled, const c
     stats->has.network = stats->has.disks = true;
     vr_map_set(&stats->network, "vnet0", nic);
     vr_map_set(&stats->disks, "vda", disk);
+    stats->has.network = stats->has.disks = true;
     return stats;
 }
 

@@ -77,6 +77,8 @@ static void test_rows(void)
         add_words(&caps->rng_sources, rows[i].rng);
         add_words(&caps->supported_engines, rows[i].engines);
         add_words(&caps->cluster_levels, rows[i].levels);
+        caps->has.emulated_machines = caps->has.rng_sources = true;
+        caps->has.supported_engines = caps->has.cluster_levels = true;
 
         g_autofree char *detail = NULL;
         g_assert_cmpint(vr_host_fitness(cluster, caps, &detail), ==, rows[i].want);
