@@ -6,7 +6,7 @@ BUILD ?= build
 SECONDS ?= 60
 MESON = meson setup
 
-.PHONY: all run test bench lint fuzz asan build clang clean deps packages guest-image lab-deps lab-test help
+.PHONY: all run test bench lint fuzz asan tsan build clang clean deps packages guest-image lab-deps lab-test help
 
 all: build
 
@@ -17,6 +17,7 @@ help:
 	@echo "make lint             formatting, layers, file lengths, forbidden words"
 	@echo "make fuzz SECONDS=60  every fuzzer for that long, over its corpus"
 	@echo "make asan             the tests under AddressSanitizer and UBSan"
+	@echo "make tsan             the tests of threads under ThreadSanitizer"
 	@echo "make clang            builds with clang, thread-safety analysis on"
 	@echo "make lab-test         the tests on several real hosts (tests/lab)"
 	@echo "make lab-deps         installs what the hosts of lab/ need (lab/README.md)"
@@ -52,7 +53,10 @@ fuzz: deps
 	@tools/fuzz --seconds $(SECONDS)
 
 asan: deps
-	@tools/run-tests --build build-asan --sanitize --no-api
+	@tools/run-tests --build build-asan --sanitize address
+
+tsan: deps
+	@tools/run-tests --build build-tsan --sanitize thread
 
 clang: deps
 	@tools/run-tests --build build-clang --clang --build-only
@@ -61,10 +65,10 @@ lab-deps:
 	@tools/install-packages --lab
 
 lab-test: lab-deps
-	@tools/run-tests --build $(BUILD) --lab
+	@tools/run-tests --build $(BUILD) --parts lab
 
 guest-image: deps
 	@tools/guest-image
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build*-setup.log
+	rm -rf build build-asan build-tsan build-clang build-fuzz build*-setup.log

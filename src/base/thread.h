@@ -30,9 +30,9 @@
 
 /*
  * ThreadSanitizer does not see the synchronization within GLib, which is not
- * built with it.  vr_mutex tells it; where memory changes threads by other
- * means of GLib (a thread pool, a queue), the giver calls vr_thread_release()
- * and the taker vr_thread_acquire() on it.
+ * built with it.  tsan.c tells it of locks and pools; where memory changes
+ * threads by other means, the giver calls vr_thread_release() and the taker
+ * vr_thread_acquire() on it.
  */
 #if defined(__SANITIZE_THREAD__)
 #define VR_TSAN 1
