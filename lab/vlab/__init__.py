@@ -6,7 +6,7 @@ artifacts.py  kernel, initial RAM disk, keys: made once, kept by a hash of what 
 seed.py       what makes a host itself: name, ids, keys, units, the configuration of its role
 network.py    the network namespace with its bridges, and entering it
 monitor.py    the two channels into a virtual machine: QMP and the guest agent
-vm.py         one virtual machine: power, cables, freezing, readiness
+machine.py    what machines have in common; vm.py: a virtual machine; space.py: namespaces
 bmc.py        its IPMI controller
 site.py       the Manager inside the namespace
 lab.py        all of it together: up, down, status

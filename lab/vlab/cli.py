@@ -57,7 +57,7 @@ def command_status(lab, options):
 def command_ssh(lab, options):
     os.environ[labs.MARK] = lab.state
     command = lab.ssh(options.host, *options.command)
-    if not options.command:
+    if not options.command and "ssh" in command:
         command.insert(command.index("ssh") + 1, "-t")
     os.chdir(lab.state)
     os.execvp(command[0], command)

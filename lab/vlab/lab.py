@@ -23,6 +23,7 @@ from vlab.bmc import Bmc
 from vlab.manager import ADDRESS, PORT, Manager
 from vlab.network import Network
 from vlab.topology import parse
+from vlab.space import Space
 from vlab.vm import START_LIMIT, VirtualMachine
 
 MARK = "VIREO_LAB_STATE"
@@ -78,7 +79,8 @@ class Lab:
             return
         self.topology = parse(self.config["topology"], self.config["file"], self.config["text"])
         for machine in self.topology.machines.values():
-            self.machines[machine.name] = VirtualMachine(self, machine)
+            kind = {"vm": VirtualMachine, "space": Space}[machine.kind]
+            self.machines[machine.name] = kind(self, machine)
             if machine.bmc:
                 self.bmcs[machine.name] = Bmc(self, machine)
 
@@ -134,6 +136,9 @@ class Lab:
                     "host_key": private, "host_key_public": public}
         return seed.Seed(self.topology, machine, identity).content()
 
+    def hosts_file(self):
+        return seed.hosts_file(self.topology)
+
     def _write_ssh(self):
         config, known = SSH_CONFIG % {"state": self.state}, ""
         for name, machine in self.topology.machines.items():
@@ -145,8 +150,11 @@ class Lab:
                 file.write(text)
 
     def ssh(self, name, *command):
-        """The command line of ssh to @name; to be run with the state folder as directory."""
-        self.machine(name)
+        """The command line of ssh to @name; to be run with the state folder as directory.  A space
+        is simply entered."""
+        machine = self.machine(name)
+        if machine.machine.kind == "space":
+            return machine.inside(["sh", "-c", " ".join(command)] if command else ["bash"])
         return self.network.command(["ssh", "-F", self.path("ssh", "config"), name, *command])
 
     # --- up -----------------------------------------------------------------------------------
@@ -180,7 +188,8 @@ class Lab:
     def _check(self, topology):
         seed.refuse_vireo()
         memory, cores = topology.resources()
-        need = memory + QEMU_OVERHEAD * len(topology.machines)
+        count = len([machine for machine in topology.machines.values() if machine.kind == "vm"])
+        need = memory + QEMU_OVERHEAD * count
         with open("/proc/meminfo", encoding="ascii") as file:
             free = int([line for line in file if line.startswith("MemAvailable")][0].split()[1]) >> 10
         self.say("%s: %d machines with %d MiB and %d cores in all; %d MiB of %d free are needed" % (
@@ -190,12 +199,13 @@ class Lab:
                              "take a smaller topology, or end what uses the memory")
 
     def _start(self, manager):
-        artifacts.base()
         self.network.start(self.topology)
         self._write_ssh()
         for name, size in self.topology.luns.items():
             if not os.path.exists(self.path("luns", name + ".img")):
                 artifacts.blank_image(self.path("luns", name + ".img"), size)
+        if any(machine.kind == "space" for machine in self.topology.machines.values()):
+            self.manager.prepare()  # who signs their certificates
         for machine in self.machines.values():
             machine.power_on()
         for bmc in self.bmcs.values():
@@ -245,11 +255,11 @@ class Lab:
     def status(self):
         """A row a machine, for people."""
         self.require()
-        rows = [("MACHINE", "ROLE", "ADDRESS", "POWER", "PID", "LINKS", "BMC", "UUID")]
+        rows = [("MACHINE", "KIND", "ROLE", "ADDRESS", "POWER", "PID", "LINKS", "BMC", "UUID")]
         for name, machine in self.machines.items():
             power = "off" if not machine.is_on() else "frozen" if machine.is_frozen() else "on"
             cut = machine.cut_links()
-            rows.append((name, machine.machine.role, machine.address, power,
+            rows.append((name, machine.machine.kind, machine.machine.role, machine.address, power,
                          str(machine.pid() or "-"),
                          "cut: " + ",".join(sorted(cut)) if cut else "up",
                          self.bmcs[name].address if name in self.bmcs else "-",
@@ -287,7 +297,7 @@ class Lab:
         if not keep:
             self._keep_logs()
             self.manager.end(keep=False)
-            for name in ("machines", "luns", "ssh", "run"):
+            for name in ("machines", "luns", "ssh", "shared", "run"):
                 shutil.rmtree(self.path(name), ignore_errors=True)
             for name in ("lab.json", "relay.port"):
                 if os.path.exists(self.path(name)):

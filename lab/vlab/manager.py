@@ -2,10 +2,12 @@
 """manager: the Manager of this tree's build, outside of the hosts, inside the lab's network."""
 
 import os
+import subprocess
 
+from vireolab.processes import Processes
 from vireolab.site import Site
 
-from vlab import ROOT
+from vlab import ROOT, StepFailed
 
 ADDRESS = "10.99.0.1"
 PORT = 8443
@@ -19,6 +21,8 @@ class Manager:
         self.lab = lab
         self.site = Site(lab.path("manager"), BUILD, PORT)
         self.site.address = ADDRESS
+        if os.path.isdir(self.site.path("run")):
+            self.site.processes = Processes(self.site.path("run"), self.site.path("log"))
 
     @property
     def url(self):
@@ -32,12 +36,24 @@ class Manager:
     def password_file(self):
         return self.site.path("admin-password")
 
-    def start(self):
-        """Starts it if it does not run; returns when it answers."""
-        # The database server runs as another user: it must reach its files.
-        os.makedirs(self.site.state, exist_ok=True)
+    def prepare(self):
+        """Its state folder: authority, password, database."""
         with self.lab.network.inside():
             self.site.prepare()
+
+    def enrol(self, name, address, folder):
+        """A key and a certificate for a host, in @folder, as its authority signs them."""
+        done = subprocess.run([self.site.program("vireo-setup"), "enrol-host", "--state",
+                               self.site.state, "--name", address, "--address", name,
+                               "--out", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        if done.returncode:
+            raise StepFailed("vireo-setup enrol-host: %s" % done.stdout.strip())
+
+    def start(self):
+        """Starts it if it does not run; returns when it answers."""
+        self.prepare()
+        with self.lab.network.inside():
             if not self.site.processes.find("manager"):
                 self.site.start_manager()
 

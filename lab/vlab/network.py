@@ -49,28 +49,19 @@ class Network:
             self.processes.wait_until(HOLDER, lambda: os.path.exists(ready), 20, "made")
         with self.inside():
             for number, name in enumerate(topology.networks):
-                if not self._has_link(bridge(name)):
+                if not has_link(bridge(name)):
                     ip("link", "add", bridge(name), "type", "bridge", "stp_state", "0",
                        "forward_delay", "0", "mcast_snooping", "0")
                     ip("addr", "add", "10.99.%d.1/24" % number, "dev", bridge(name))
                     ip("link", "set", bridge(name), "up")
             for machine in topology.machines.values():
                 if machine.bmc:
-                    self._address(bridge(topology.networks[0]), machine.bmc_address + "/24")
-                for nic in machine.nics:
-                    if not nic.cable and not self._has_link(tap(machine, nic)):
+                    ip("addr", "replace", machine.bmc_address + "/24", "dev",
+                       bridge(topology.networks[0]))
+                for nic in machine.nics if machine.kind == "vm" else ():
+                    if not nic.cable and not has_link(tap(machine, nic)):
                         ip("tuntap", "add", tap(machine, nic), "mode", "tap")
                         ip("link", "set", tap(machine, nic), "master", bridge(nic.link), "up")
-
-    @staticmethod
-    def _has_link(name):
-        done = subprocess.run(["ip", "link", "show", "dev", name], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
-        return done.returncode == 0
-
-    @staticmethod
-    def _address(link, address):
-        ip("addr", "replace", address, "dev", link)
 
     @contextmanager
     def inside(self):
@@ -100,6 +91,12 @@ def bridge(network):
 
 def tap(machine, nic):
     return "%s.%d" % (machine.name, nic.index)
+
+
+def has_link(name):
+    done = subprocess.run(["ip", "link", "show", "dev", name], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
+    return done.returncode == 0
 
 
 def ip(*arguments):

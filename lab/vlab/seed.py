@@ -205,13 +205,19 @@ def hide_list():
     return "\n".join(lines + HIDDEN) + "\n"
 
 
+def hosts_file(topology):
+    """/etc/hosts: there is no name server."""
+    lines = ["127.0.0.1 localhost", "10.99.0.1 manager.lab.test manager"]
+    lines += ["%s %s.lab.test %s" % (machine.address(0), machine.name, machine.name)
+              for machine in topology.machines.values()]
+    return "\n".join(lines) + "\n"
+
+
 def network_script(topology, machine):
     lines = ["#!/bin/sh", "set -e"]
-    for nic in machine.nics:
-        if not nic.cable and nic.link not in [other.link for other in machine.nics[:nic.index]]:
-            number = topology.networks.index(nic.link)
-            lines.append("ip addr replace %s/24 dev %s" % (machine.address(number), nic.name))
-            lines.append("ip link set %s up" % nic.name)
+    for number, nic in machine.addressed(topology):
+        lines.append("ip addr replace %s/24 dev %s" % (machine.address(number), nic.name))
+        lines.append("ip link set %s up" % nic.name)
     return "\n".join(lines) + "\n"
 
 
@@ -236,10 +242,7 @@ class Seed:
     def names(self):
         machine, identity = self.machine, self.identity
         self.file("/etc/hostname", machine.name + "\n")
-        hosts = ["127.0.0.1 localhost", "10.99.0.1 manager.lab.test manager"]
-        hosts += ["%s %s.lab.test %s" % (other.address(0), other.name, other.name)
-                  for other in self.topology.machines.values()]
-        self.file("/etc/hosts", "\n".join(hosts) + "\n")
+        self.file("/etc/hosts", hosts_file(self.topology))
         self.file("/etc/machine-id", identity["machine_id"] + "\n", 0o444)
         self.file("/etc/resolv.conf", "")
         self.file("/etc/iscsi/initiatorname.iscsi",
@@ -297,9 +300,10 @@ class Seed:
         self.enable("/lib/systemd/system/nfs-server.service")
 
     def iscsi(self):
-        addresses = [self.machine.address(self.topology.networks.index(nic.link))
-                     for nic in self.machine.nics if not nic.cable]
-        serials = ["%s-0000-4000-8000-%012x" % (self.identity["machine_id"][:8], number)
+        addresses = [self.machine.address(number)
+                     for number, _ in self.machine.addressed(self.topology)]
+        # The disk's NAA name holds the first 25 digits of the serial number: the LUN is among them.
+        serials = ["%s%x-0000-4000-8000-000000000000" % (self.identity["machine_id"][:7], number)
                    for number in range(len(self.machine.disks))]
         self.file("/usr/local/sbin/lab-target", TARGET % {
             "iqn": IQN, "addresses": addresses, "serials": serials}, 0o755)

@@ -13,6 +13,8 @@ A topology is an INI file of lab/topologies/, or any file given by its path:
     size = 8G
 
     [host1]                   a host, or with `role` a storage server
+    kind = vm                 vm, or space: namespaces instead of a virtual machine, quick, already
+                              enrolled, with libvirtd and agent only (vlab/space.py); hosts can be
     role = host               host, nfs, iscsi
     memory = 1024             MiB
     cores = 1
@@ -35,10 +37,12 @@ from vlab import ROOT, StepFailed
 FOLDER = os.path.join(ROOT, "lab", "topologies")
 NAME = re.compile(r"^[a-z][a-z0-9]{0,9}$")
 SIZE = re.compile(r"^([1-9][0-9]{0,5})([MGT])$")
+KINDS = ("vm", "space")
 ROLES = ("host", "nfs", "iscsi")
-KEYS = {"role", "memory", "cores", "disk", "nics", "luns", "bmc", "exports", "size", "disks"}
+KEYS = {"kind", "role", "memory", "cores", "disk", "nics", "luns", "bmc", "exports", "size", "disks"}
 LAB_KEYS = {"about", "networks", "cables"}
 MAX_VMS = 16
+MAX_DISKS = 16
 
 
 class Nic:
@@ -54,7 +58,7 @@ class Machine:
 
     def __init__(self, name, number):
         self.name, self.number = name, number
-        self.role, self.memory, self.cores = "host", 1024, 1
+        self.kind, self.role, self.memory, self.cores = "vm", "host", 1024, 1
         self.disk = 4 << 30
         self.nics, self.luns = [], []
         self.bmc = True
@@ -63,6 +67,14 @@ class Machine:
     def address(self, network):
         """Its address on network number @network; the last byte is the same on all of them."""
         return "10.99.%d.%d" % (network, 10 + self.number)
+
+    def addressed(self, topology):
+        """(network number, NIC): the first NIC on each network has the address there."""
+        seen = set()
+        for nic in self.nics:
+            if not nic.cable and nic.link not in seen:
+                seen.add(nic.link)
+                yield topology.networks.index(nic.link), nic
 
     @property
     def bmc_address(self):
@@ -83,7 +95,7 @@ class Topology:
 
     def resources(self):
         """(MiB of memory, cores) that all machines together are given."""
-        machines = self.machines.values()
+        machines = [machine for machine in self.machines.values() if machine.kind == "vm"]
         return sum(m.memory for m in machines), sum(m.cores for m in machines)
 
 
@@ -157,6 +169,9 @@ def fill_machine(topology, machine, section):
     machine.role = section.get("role", "host")
     if machine.role not in ROLES:
         raise ValueError("[%s] role: %s is none of %s" % (name, machine.role, ", ".join(ROLES)))
+    machine.kind = section.get("kind", "vm")
+    if machine.kind not in KINDS:
+        raise ValueError("[%s] kind: %s is none of %s" % (name, machine.kind, ", ".join(KINDS)))
     machine.memory = number(name, section, "memory", 1024, 256, 65536)
     machine.cores = number(name, section, "cores", 1, 1, 16)
     disk = section.get("disk", "4G" if machine.role == "host" else "none")
@@ -172,10 +187,15 @@ def fill_machine(topology, machine, section):
     for lun in machine.luns:
         if lun not in topology.luns:
             raise ValueError("[%s] luns: there is no [lun %s]" % (name, lun))
+    if machine.kind == "space" and (machine.role != "host" or machine.luns or
+                                    any(nic.cable for nic in machine.nics)):
+        raise ValueError("[%s]: a space is a host without luns and cables" % name)
     machine.bmc = section.get("bmc", "yes" if machine.role == "host" else "no") == "yes"
     machine.exports = [plain(word) for word in words(section.get("exports", "data"))]
     machine.size = size_of(name, section.get("size", "8G"))
     machine.disks = [size_of(name, word) for word in words(section.get("disks", "8G"))]
+    if not 1 <= len(machine.disks) <= MAX_DISKS:
+        raise ValueError("[%s] disks: 1 to %d" % (name, MAX_DISKS))
 
 
 def words(text):

@@ -1,58 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """vm: one virtual machine of the lab, from power on to the end of its process.
 
-The process is recorded like every daemon; whatever happened to the run that started it, the next
-one finds it.  Power off is SIGKILL: what the host had not written is lost, as when a plug is pulled.
+Power off is SIGKILL: what the host had not written is lost, as when a plug is pulled.
 """
 
-import fcntl
 import os
 import signal
 import socket
 import time
-from contextlib import contextmanager
 
 from vlab import StepFailed, artifacts, monitor
+from vlab.machine import Machine
 from vlab.network import tap
 
 TB_SIZE = 256  # MiB of translated code
 START_LIMIT = 240
 
 
-class VirtualMachine:
-    def __init__(self, lab, machine):
-        self.lab, self.machine, self.name = lab, machine, machine.name
-        self.processes, self.network = lab.processes, lab.network
-        self.folder = lab.path("machines", self.name)
-        self.serial_log = lab.path("log", self.name + ".serial.log")
-        self.address = machine.address(0)
-
-    def path(self, *parts):
-        return os.path.join(self.folder, *parts)
-
+class VirtualMachine(Machine):
     # --- power --------------------------------------------------------------------------------
 
-    @contextmanager
-    def lock(self):
-        """One change of power at a time: commands, tests and the BMC come from several processes."""
-        os.makedirs(self.folder, exist_ok=True)
-        with open(self.path("power.lock"), "a", encoding="ascii") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def is_on(self):
-        return self.processes.find(self.name) is not None
-
-    def pid(self):
-        process = self.processes.find(self.name)
-        return process.pid if process else None
-
     def is_frozen(self):
-        try:
-            with open("/proc/%d/stat" % (self.pid() or 0), encoding="utf-8", errors="replace") as file:
-                return file.read().rpartition(")")[2].split()[0] == "T"
-        except OSError:
-            return False
+        pid = self.pid()
+        return pid is not None and self.stopped(pid)
 
     def power_on(self):
         """Starts it unless it runs; ready it is when wait_ready() returns."""
@@ -86,6 +56,7 @@ class VirtualMachine:
     def freeze(self):
         """Stops the processor of the host dead, with its network and disks in mid-air."""
         self.signal(signal.SIGSTOP)
+        self.wait_stopped([self.pid()])
 
     def thaw(self):
         self.signal(signal.SIGCONT)
@@ -220,48 +191,17 @@ class VirtualMachine:
                         raise StepFailed("%s: ssh does not listen: %s" % (self.name, error)) from None
                     self.processes.running[self.name].ended(0.2)
 
-    def serial_end(self, lines=25):
-        try:
-            with open(self.serial_log, encoding="utf-8", errors="replace") as file:
-                return "".join("    " + line for line in file.readlines()[-lines:])
-        except OSError:
-            return ""
-
     # --- links --------------------------------------------------------------------------------
 
-    def nic(self, name):
-        for nic in self.machine.nics:
-            if nic.name == name:
-                return nic
-        raise StepFailed("%s has no %s, only %s" % (
-            self.name, name, ", ".join(nic.name for nic in self.machine.nics)))
-
-    def cut_links(self):
-        """Names of its NICs that are without a link."""
-        try:
-            with open(self.path("cut"), encoding="ascii") as file:
-                return set(file.read().split())
-        except FileNotFoundError:
-            return set()
-
-    def set_links(self, names, up):
-        """Plugs in or pulls out the cables of the NICs @names; kept over power off and on."""
-        cut = self.cut_links()
-        cut = cut - set(names) if up else cut | set(names)
-        with open(self.path("cut.new"), "w", encoding="ascii") as file:
-            file.write(" ".join(sorted(cut)))
-        os.replace(self.path("cut.new"), self.path("cut"))
-        if self.is_on():
-            with self.qmp() as qmp:
-                for name in names:
-                    qmp.call("set_link", name=name, up=up)
+    def change_links(self, names, up):
+        with self.qmp() as qmp:
+            for name in names:
+                qmp.call("set_link", name=name, up=up)
 
     def restore_links(self):
         cut = self.cut_links()
         if cut:
-            with self.qmp() as qmp:
-                for name in cut:
-                    qmp.call("set_link", name=name, up=False)
+            self.change_links(cut, False)
 
 
 def comma(path):

@@ -183,13 +183,17 @@ class Lab:
 
     def add_host(self, name, wait="up", limit=300, **changes):
         """Adds a host of the lab to the Manager as an administrator does, by its root password; the
-        host as the Manager shows it when it has status @wait (None: at once)."""
+        host as the Manager shows it when it has status @wait (None: at once).  A space is enrolled
+        already and has no sshd: by public key, which deploys nothing."""
         host = self.hosts[name]
         api = self.api()
-        made = api.add("hosts?activate=true", {
-            "name": name, "address": host.address, "root_password": self.root_password,
-            "cluster": {"name": "Default"}, "ssh": {"authentication_method": "password"},
-            **changes})
+        body = {"name": name, "address": host.address, "cluster": {"name": "Default"}}
+        if host.vm.machine.kind == "space":
+            body["ssh"] = {"authentication_method": "publickey"}
+        else:
+            body["ssh"] = {"authentication_method": "password"}
+            body["root_password"] = self.root_password
+        made = api.add("hosts?activate=true", {**body, **changes})
         if wait is None:
             return made
         return self.wait_host(name, wait, limit)
@@ -215,6 +219,11 @@ class Lab:
             for row in self.vlab.status():
                 file.write("  ".join(row) + "\n")
         for name, host in self.hosts.items():
+            if host.vm.machine.kind == "space":
+                for part in ("var-log", "serial"):
+                    shutil.copytree(host.vm.path(part), os.path.join(folder, name, part),
+                                    dirs_exist_ok=True)
+                continue
             if not host.is_on() or host.vm.is_frozen():
                 continue
             try:

@@ -12,7 +12,7 @@ GOOD = "[lab]\nnetworks = lan san\ncables = a\n[lun l0]\nsize = 1G\n[one]\nnics 
 
 def test_the_shipped_topologies_are_those_promised():
     assert topology.names() == ["bonds", "one-host", "three-hosts", "two-hosts-fc", "two-hosts-iscsi",
-                                "two-hosts-nfs"]
+                                "two-hosts-nfs", "two-spaces"]
     for name in topology.names():
         entry = topology.load(name)
         assert entry.about and entry.hosts

@@ -36,18 +36,20 @@ def add_host(api, name, address, port):
     return api.wait_status(path, "up", HOST_WAIT, bad=("install_failed",))
 
 
-def add_data_domain(api, host, name, folder):
-    """A data domain in @folder, attached and active in the data centre."""
+def add_data_domain(api, host, name, folder=None, storage=None):
+    """A data domain in @folder of this machine, or on @storage (as POST /storagedomains takes it),
+    attached and active in the data centre."""
     center = api.find("datacenters", "data_center", DATA_CENTER)
     if center is None:
         raise StepFailed("there is no data centre " + DATA_CENTER)
     domain = api.find("storagedomains", "storage_domain", name)
     if domain is None:
-        os.makedirs(folder, exist_ok=True)
-        os.chown(folder, 36, 36)  # vdsm:kvm of every host, facts/storage-format.md
+        if storage is None:
+            os.makedirs(folder, exist_ok=True)
+            os.chown(folder, 36, 36)  # vdsm:kvm of every host, facts/storage-format.md
         domain = api.add("storagedomains", {
             "name": name, "type": "data", "host": {"id": host["id"]},
-            "storage": {"type": "localfs", "path": folder}})
+            "storage": storage or {"type": "localfs", "path": folder}})
     # Its making is a job; once it is attached, its status shows below the data centre alone.
     api.wait_status("storagedomains/" + domain["id"], ("unattached", None), STORAGE_WAIT)
     attached = "datacenters/%s/storagedomains" % center["id"]
