@@ -128,16 +128,22 @@ class Space(Machine):
 
     def power_off(self):
         with self.lock():
-            if self.is_on():
-                try:
-                    first = Process(self.name, self.first(), "")
-                    first.send(signal.SIGKILL)
-                    if not first.ended(20):
-                        raise StepFailed("process 1 of %s does not end" % self.name)
-                except (StepFailed, OSError):
-                    pass  # it had none any more
-            for name in (self.name + "-agent", self.name + "-libvirtd", self.name):
+            try:
+                first = Process(self.name, self.first(), "")
+            except (StepFailed, OSError):
+                first = None  # it had none any more
+            # Those outside that wait for its daemons first: process 1 ends when all are reaped.
+            for name in self.services():
                 self.processes.end(name, patience=0)
+            if first:
+                first.send(signal.SIGKILL)
+                if not first.ended(20):
+                    raise StepFailed("process 1 of %s does not end" % self.name)
+            self.processes.end(self.name, patience=0)
+
+    def services(self):
+        """Names of the records of its daemons; the process recorded is an nsenter that waits."""
+        return [self.name + "-agent", self.name + "-libvirtd"]
 
     def reset(self):
         self.power_off()
@@ -174,6 +180,11 @@ class Space(Machine):
 
     def thaw(self):
         self._tell(signal.SIGCONT)
+        # nsenter stops with what it waits for, and would not reap it later.
+        for name in self.services():
+            process = self.processes.find(name)
+            if process:
+                process.send(signal.SIGCONT)
 
     def is_frozen(self):
         try:

@@ -32,8 +32,8 @@ def test_spaces_are_unlike_each_other(lab):
                      "virsh -c qemu:///system capabilities | grep -m 1 '<uuid>'"):
         assert one.run(question).out != two.run(question).out
     # Each has processes, mounts and networks of its own.
-    one.run("sleep 1000 >/dev/null 2>&1 & touch /run/one; ip link add only0 type dummy")
-    assert two.run("pgrep -f 'sleep 1000'; ls /run/one; ip link show only0", check=False).out == ""
+    one.run("sleep 1000 >/dev/null 2>&1 & touch /run/one; ip link add only0 type bridge")
+    assert two.run("pgrep -f '[s]leep 1000'; ls /run/one; ip link show only0", check=False).out == ""
     one.run("ping -c 1 -W 5 host2")
 
 
@@ -74,7 +74,8 @@ def test_power_cut_and_frozen(lab):
     two.thaw()
     assert not two.vm.is_frozen() and two.boot_id() == before
     inside = two.vm.members()
-    assert two.fence("off")[0] == 0 and two.fence("status")[0] == 2
+    assert two.fence("off")[0] == 0
+    assert two.fence("status")[0] == 2
     assert not [pid for pid in inside if os.path.exists("/proc/%d" % pid)]
     assert two.fence("on")[0] == 0
     two.wait_ready()
