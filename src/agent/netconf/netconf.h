@@ -23,7 +23,8 @@ void vr_netconf_free(struct vr_netconf *netconf); /* takes NULL */
 struct vr_rpc_vdsm_network_capabilities *vr_netconf_report(struct vr_netconf *netconf);
 /* "True" when there are changes that a boot would undo. */
 bool vr_netconf_is_dirty(struct vr_netconf *netconf);
-/* The first IPv4 address of a network's bridge, owned, or NULL. */
+/* The first IPv4 address of a network's bridge, else its first IPv6 address that is not of the link
+ * alone; owned, or NULL. */
 char *vr_netconf_address(const char *network);
 
 /* Makes VR_NETCONF_DUMMY, the bridge of interfaces without a network, when @bridge names it. */

@@ -322,5 +322,10 @@ char *vr_netconf_address(const char *network)
 {
     g_autoptr(GHashTable) devices = read_devices();
     const struct device *device = g_hash_table_lookup(devices, network);
-    return device ? g_strdup(device->address) : NULL;
+    if (!device)
+        return NULL;
+    if (device->address || !device->ipv6->len)
+        return g_strdup(device->address);
+    const char *six = device->ipv6->pdata[0];
+    return g_strndup(six, strcspn(six, "/"));
 }
