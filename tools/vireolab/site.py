@@ -38,6 +38,8 @@ namespaces = []
 cgroup_controllers = []
 dynamic_ownership = 0
 remember_owner = 0
+spice_tls = 1
+spice_tls_x509_cert_dir = "%s"
 """
 
 
@@ -157,7 +159,8 @@ class Site:
         config.read(self.path("agent.conf"))
         write_if_changed(self.path("libvirt", "etc", "libvirtd.conf"),
                          LIBVIRTD_CONF % config["agent"]["uuid"])
-        write_if_changed(self.path("libvirt", "etc", "qemu.conf"), QEMU_CONF)
+        write_if_changed(self.path("libvirt", "etc", "qemu.conf"),
+                         QEMU_CONF % self.console_certificates())
         ready = self.path("run", "namespace.ready")
         if os.path.exists(ready):
             os.unlink(ready)
@@ -167,6 +170,16 @@ class Site:
         self.processes.start("namespace", ["unshare", "--mount", "--propagation", "slave", "sh", "-c",
                                            script, "namespace", ready] + binds)
         self.processes.wait_until("namespace", lambda: os.path.exists(ready), 20, "made")
+
+    def console_certificates(self):
+        """The host's certificate under the names by which QEMU looks for it; the folder."""
+        folder = self.path("libvirt", "console-pki")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        for name, source in (("ca-cert.pem", "cacert.pem"), ("server-cert.pem", "vdsmcert.pem"),
+                             ("server-key.pem", "vdsmkey.pem")):
+            with open(self.path("agent", "pki", source), encoding="ascii") as file:
+                write_if_changed(os.path.join(folder, name), file.read())
+        return folder
 
     def inside(self, command):
         """@command, to run in the host's mount namespace."""
