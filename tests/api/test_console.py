@@ -308,28 +308,70 @@ def test_who_looks_is_a_session_and_an_event(system, service, console, where):
 # --- SPICE -----------------------------------------------------------------------------------------
 
 
-def test_a_spice_console_takes_its_ticket(down, raw, other):
-    down.update(types.Vm(display=types.Display(type=types.DisplayType.SPICE)))
-    assert ids(down) == [SPICE]
+def start_spice(service, **options):
+    """Starts it, or skips the test where QEMU has no SPICE.  Its running console."""
     try:
-        start(down)
+        service.start(async_=False, **options)
     except sdk.Error as error:
         if "no SPICE" in str(error):
             pytest.skip("this QEMU has no SPICE")
         raise
-    console = down.graphics_consoles_service().console_service(SPICE)
-    wait_for(lambda: ids(down, current=True), [SPICE])
-    live = console.get(current=True)
-    text = console.remote_viewer_connection_file()
+    wait_for(lambda: ids(service, current=True), [SPICE])
+    return service.graphics_consoles_service().console_service(SPICE).get(current=True)
+
+
+def test_a_spice_console_takes_its_ticket_on_its_secure_port(site, down):
+    down.update(types.Vm(display=types.Display(type=types.DisplayType.SPICE)))
+    assert ids(down) == [SPICE]
+    live = start_spice(down)
+    ca = site.path("pki", "ca.pem")
+
+    def answer(password):
+        return spice.open_main(live.address, live.tls_port, password, ca=ca, name=live.address)
+    text = down.graphics_consoles_service().console_service(SPICE).remote_viewer_connection_file()
     found = fields(text)
     assert found["type"] == "spice" and len(found["password"]) == 12
-    assert (found["host"], int(found["port"])) == (live.address, live.port)
-    assert spice.open_main(live.address, live.port, found["password"]) == spice.OK
-    assert spice.open_main(live.address, live.port, "guess") == spice.PERMISSION_DENIED
-    assert down.get().display.type == types.DisplayType.SPICE
+    assert (found["host"], int(found["tls-port"])) == (live.address, live.tls_port)
+    assert found["secure-channels"].split(";")[0] == "main"
+    with open(ca, encoding="ascii") as file:
+        authority = file.read()
+    assert found["ca"].replace("\\n", "\n") == authority
+    assert answer(found["password"]) == spice.OK
+    assert answer("guess") == spice.PERMISSION_DENIED
+    display = down.get(all_content=True).display
+    assert display.type == types.DisplayType.SPICE and display.secure_port == live.tls_port
+    assert display.certificate.content == authority
+    assert down.get().display.certificate is None
     ticket = down.ticket()
-    assert spice.open_main(live.address, live.port, ticket.value) == spice.OK
-    assert spice.open_main(live.address, live.port, found["password"]) == spice.PERMISSION_DENIED
+    assert answer(ticket.value) == spice.OK
+    assert answer(found["password"]) == spice.PERMISSION_DENIED
+
+
+def test_a_run_once_with_another_display_is_for_that_run(down):
+    live = start_spice(down, vm=types.Vm(display=types.Display(type=types.DisplayType.SPICE)))
+    assert live.protocol == types.GraphicsType.SPICE
+    assert ids(down) == [VNC] and down.get().display.type == types.DisplayType.SPICE
+    with pytest.raises(sdk.Error, match="next start") as failure:
+        down.graphics_consoles_service().console_service(VNC).ticket()
+    assert failure.value.code == 409
+    down.stop()
+    wait_for(status_of(down), types.VmStatus.DOWN)
+    assert ids(down) == [VNC] and down.get().display.type == types.DisplayType.VNC
+
+
+# --- settings --------------------------------------------------------------------------------------
+
+
+def test_of_a_running_machine_who_may_reconnect_changes_at_once_and_the_type_does_not(service):
+    service.update(types.Vm(display=types.Display(allow_override=True, disconnect_action="none")))
+    now = service.get()
+    assert now.display.allow_override and now.display.disconnect_action == "none"
+    assert not now.next_run_configuration_exists and now.display.type == types.DisplayType.VNC
+    with pytest.raises(sdk.Error, match="explode") as failure:
+        service.update(types.Vm(display=types.Display(disconnect_action="explode")))
+    assert failure.value.code == 400
+    service.update(types.Vm(display=types.Display(allow_override=False)))
+    assert not service.get().display.allow_override
 
 
 def test_the_console_address_of_the_host_overrides_its_own(system, host, service, console):

@@ -342,10 +342,15 @@ void vr_vm_graphics_console_proxy_ticket(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
     const struct vr_vm *vm = target(call, &error);
-    if (vm && running_console(call, vm, &error) >= 0)
-        vr_error_set(&error, &vr_fault_wrong_state,
-                     "There is no console proxy for browsers at this site.  Take the console's "
-                     "remoteviewerconnectionfile instead.");
+    if (vm && running_console(call, vm, &error) >= 0) {
+        if (strcmp(vr_engine_config(call->engine)->WebSocketProxy, "Off") == 0)
+            vr_error_set(&error, &vr_fault_wrong_state,
+                         "There is no console proxy for browsers: the option WebSocketProxy is Off.  "
+                         "Take the console's remoteviewerconnectionfile instead.");
+        else
+            vr_error_set(&error, &vr_fault_not_built,
+                         "Tickets for console proxies are not signed by this version.");
+    }
     vr_call_fail(call, &error);
 }
 
