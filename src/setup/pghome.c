@@ -141,6 +141,12 @@ static bool find_home(struct vr_pghome *home, struct vr_error **error)
     return vr_file_replace(location, line, strlen(line), 0644, error);
 }
 
+/* Nothing to do where we are that user already: a sandbox may forbid even that chown(2). */
+static bool give_away(const struct vr_pghome *home, const char *folder)
+{
+    return !home->drop || chown(folder, home->uid, home->gid) == 0;
+}
+
 /* A socket's path is short, so a deep state folder has it in /tmp, under a name of its own. */
 static bool find_socket_folder(struct vr_pghome *home, struct vr_error **error)
 {
@@ -153,7 +159,7 @@ static bool find_socket_folder(struct vr_pghome *home, struct vr_error **error)
     const char *folder = home->socket_folder;
     struct stat st;
     if (mkdir(folder, 0700) == 0) {
-        if (chown(folder, home->uid, home->gid) < 0)
+        if (!give_away(home, folder))
             return fail(error, "give away", folder);
     } else if (errno != EEXIST) {
         return fail(error, "make", folder);
@@ -161,7 +167,7 @@ static bool find_socket_folder(struct vr_pghome *home, struct vr_error **error)
     if (lstat(folder, &st) < 0)
         return fail(error, "look at", folder);
     /* In /tmp anybody could have made it first; a crash may have left it ours. */
-    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && chown(folder, home->uid, home->gid) == 0)
+    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && give_away(home, folder))
         st.st_uid = home->uid;
     if (!S_ISDIR(st.st_mode) || st.st_uid != home->uid || (st.st_mode & 077)) {
         errno = EPERM;
