@@ -41,6 +41,8 @@ ln -s /proc/self/fd "$root/dev/fd"
 for number in 0 1 2; do ln -s "/proc/self/fd/$number" "$root/dev/std$(echo in out err | cut -d' ' -f$((number + 1)))"; done
 mount -t tmpfs -o mode=0755 run "$root/run"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+mkdir "$root/run/upper"
+mount --bind "$base/upper" "$root/run/upper"
 
 # Nothing of the outer machine's own services: they are for its devices, disks and users.
 units=$root/etc/systemd/system
@@ -174,14 +176,19 @@ class Machine:
         return self.run("journalctl", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit,
                         check=False).stdout
 
-    def files(self):
-        """Every path of the root file system but caches, logs and the package manager's records."""
-        skip = ("/var/log", "/var/cache", "/var/lib/dpkg", "/var/lib/systemd", "/var/lib/apt",
-                "/var/tmp", "/etc/.pwd.lock", "/var/lib/libvirt", "/var/lib/dbus")
-        command = ["find", "/", "-xdev"]
-        for path in skip:
-            command += ["-path", path, "-prune", "-o"]
-        return set(self.out(*command, "-print").splitlines())
+    def added(self):
+        """
+        Paths that are in this machine and not outside, but for logs, caches, what the package
+        manager and others keep, and copies of the user database.
+        """
+        skip = ("/var/log/", "/var/cache/", "/var/lib/dpkg/", "/var/lib/systemd/", "/var/tmp/",
+                "/var/lib/libvirt/", "/etc/libvirt/", "/.outer")
+        upper = "/run/upper"
+        # Character devices 0:0 say what was deleted.
+        listing = self.out("find", upper, "!", "-type", "c", "-printf", "/%P\n").splitlines()
+        return {path for path in listing
+                if not path.startswith(skip) and not os.path.lexists(path) and
+                path not in ("/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-")}
 
     @staticmethod
     def wait(what, ready, limit=60):
