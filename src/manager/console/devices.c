@@ -132,6 +132,13 @@ bool vr_console_check(const struct vr_vm *vm, struct vr_error **error)
                      "shutdown and reboot, not %s.", display->disconnect_action);
         return false;
     }
+    for (const char *c = display->keyboard_layout; c && *c; c++)
+        if (!g_ascii_isalnum(*c) && *c != '-' && *c != '_') {
+            vr_error_set(error, &vr_fault_invalid_value,
+                         "A keyboard layout is a name as in en-us, not %s.",
+                         display->keyboard_layout);
+            return false;
+        }
     if (VR_GET(display, disconnect_action_delay, 0) < 0) {
         vr_error_set(error, &vr_fault_invalid_value,
                      "The minutes from leaving the console to the action are not negative.");

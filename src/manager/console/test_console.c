@@ -351,8 +351,11 @@ static void test_check(void)
         const char *action;
         int64_t delay;
         bool good;
-    } rows[] = { { "LOCK_SCREEN", 0, true }, { "shutdown", 5, true }, { "none", 0, true },
-                 { "explode", 0, false },    { "", 0, false },        { "reboot", -1, false } };
+        const char *layout;
+    } rows[] = { { "LOCK_SCREEN", 0, true },    { "shutdown", 5, true },
+                 { "none", 0, true },           { "explode", 0, false },
+                 { "", 0, false },              { "reboot", -1, false },
+                 { "none", 0, true, "en-us" },  { "none", 0, false, "../de" } };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_test_message("%s", rows[i].action);
         vr_auto_error struct vr_error *error = NULL;
@@ -360,6 +363,7 @@ static void test_check(void)
         struct vr_display *display = VR_SUB(vm, display, display);
         VR_SET_STRING(display, disconnect_action, rows[i].action);
         VR_SET(display, disconnect_action_delay, rows[i].delay);
+        VR_SET_STRING(display, keyboard_layout, rows[i].layout);
         g_assert_true(vr_console_check(vm, &error) == rows[i].good);
     }
 }

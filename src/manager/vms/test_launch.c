@@ -128,6 +128,12 @@ static const struct {
                   "{\"mac\":{\"address\":\"52:54:00:00:00:02\"},\"linked\":true}" },
         .rest = { .cdrom = { POOL, DOMAIN, "00000000-0000-4000-8000-00000000d0ff",
                              "00000000-0000-4000-8000-0000000000f2" } } } },
+    { "consoles",
+      { .vm = VM(",\"display\":{\"keyboard_layout\":\"de\\\"><x\",\"copy_paste_enabled\":false,"
+                 "\"file_transfer_enabled\":false}"),
+        .machine = "pc-q35-7.2",
+        .rest = { .vnc = true, .spice = true, .display_network = "display" } } },
+    { "no-console", { .vm = VM(), .machine = "pc-q35-7.2" } },
 };
 
 static void test_golden(void)
