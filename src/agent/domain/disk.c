@@ -121,6 +121,17 @@ static void teardown_old(struct vr_domains *domains, GPtrArray *disks, const cha
     }
 }
 
+/*
+ * As the Manager has it in the disks of a domain: the file keeps its owner.  libvirt would give it
+ * to QEMU's user, and to root when the disc is taken out; other hosts have it in use.
+ */
+static void keep_owner(xmlNode *source)
+{
+    xmlNode *label = xmlNewChild(source, NULL, (const xmlChar *)"seclabel", NULL);
+    vr_tree_set_attr(label, "model", "dac");
+    vr_tree_set_attr(label, "relabel", "no");
+}
+
 bool vr_domain_change_cd(struct vr_domains *domains, const char *id,
                          const struct vr_rpc_drive_spec *spec, struct vr_error **error)
 {
@@ -148,7 +159,9 @@ bool vr_domain_change_cd(struct vr_domains *domains, const char *id,
         vr_tree_remove(vr_tree_child(disk, "backingStore"));
         if (path) {
             vr_tree_set_attr(disk, "type", block ? "block" : "file");
-            vr_tree_set_attr(vr_tree_ensure(disk, "source"), block ? "dev" : "file", path);
+            source = vr_tree_ensure(disk, "source");
+            vr_tree_set_attr(source, block ? "dev" : "file", path);
+            keep_owner(source);
         }
         /* By force: a guest that has the old disc mounted keeps the tray shut. */
         g_autofree char *text = vr_tree_text(change.doc, disk);
