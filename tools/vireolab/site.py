@@ -164,9 +164,12 @@ class Site:
         ready = self.path("run", "namespace.ready")
         if os.path.exists(ready):
             os.unlink(ready)
-        # A sysfs made here shows the network that the site is in (network.py), whatever that is.
+        # A sysfs made here shows the network that the site is in (network.py); "already mounted" means
+        # that the one which is there shows it.
         script = ('set -e; ready=$1; shift; while [ $# -gt 0 ]; do mount --bind "$1" "$2"; shift 2;'
-                  ' done; mount -t sysfs sysfs /sys; : >"$ready"; exec sleep infinity')
+                  ' done; if ! said=$(LC_ALL=C mount -t sysfs sysfs /sys 2>&1); then case $said in'
+                  ' *"already mounted on /sys"*) ;; *) echo "$said" >&2; exit 1 ;; esac; fi;'
+                  ' : >"$ready"; exec sleep infinity')
         self.processes.start("namespace", ["unshare", "--mount", "--propagation", "slave", "sh", "-c",
                                            script, "namespace", ready] + binds)
         self.processes.wait_until("namespace", lambda: os.path.exists(ready), 20, "made")
