@@ -3,6 +3,8 @@
 viewers are real ones as far as it takes to be let in (tests/rfb.py, tests/spice.py)."""
 
 import configparser
+import os
+import subprocess
 
 import ovirtsdk4 as sdk
 import pytest
@@ -273,6 +275,17 @@ def test_files_are_refused_where_there_are_none(raw, vm, other):
     status, headers, body = raw("GET", "/vms/%s/graphicsconsoles/%s" % (other, VNC), **kind)
     assert status == 409 and headers["Content-Type"].startswith("application/xml")
     assert b"<fault>" in body and b"not running" in body
+
+
+def test_the_command_line_gets_a_file_that_opens_the_console(site, vm, where, scratch):
+    path = os.path.join(scratch, "console.vv")
+    environment = dict(os.environ, VIREO_CONFIG=os.path.join(scratch, "none"), VIREO_URL=site.url,
+                       VIREO_USER="admin@internal", VIREO_CA_FILE=site.path("pki", "ca.pem"),
+                       VIREO_PASSWORD_FILE=site.path("admin-password"))
+    subprocess.run([site.program("vireo"), "vm", "console", "sdk", "--type", "vnc", "--file", path],
+                   env=environment, check=True)
+    with open(path, encoding="utf-8") as file:
+        assert accepts(*where, fields(file.read())["password"])
 
 
 # --- who looks -------------------------------------------------------------------------------------

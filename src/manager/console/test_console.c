@@ -301,6 +301,59 @@ static void test_hostile_displays(void) VR_NO_THREAD_SAFETY
     }
 }
 
+/* --- sessions --- */
+
+/* The names of the sessions, in their order: "console ann, guest root". */
+static char *sessions_of(struct vr_inventory *inventory, const char *username)
+{
+    struct vr_statistics *statistics = vr_statistics_new();
+    vr_auto struct vr_rpc_vm_stats *stats = VR_NEW(rpc_vm_stats);
+    VR_SET_STRING(stats, username, username);
+    vr_statistics_put(statistics, VR_KIND_VM, "v", stats);
+    struct vr_reading reading = { .inventory = inventory, .statistics = statistics,
+                                  .ids = { "v" }, .id_count = 1 };
+    vr_vm_sessions_list(&reading);
+    GString *names = g_string_new(NULL);
+    VR_EACH (struct vr_session, session, &reading.list)
+        g_string_append_printf(names, "%s%s %s", names->len ? ", " : "",
+                               session->console_user ? "console" : "guest",
+                               session->user->user_name);
+    /* Each is found by its id, which is the same at another reading. */
+    for (unsigned i = 0; i < reading.list.len; i++) {
+        struct vr_reading one = { .inventory = inventory, .statistics = statistics,
+                                  .ids = { "v", vr_id(reading.list.items[i]) }, .id_count = 2 };
+        vr_vm_session_get(&one);
+        g_assert_true(vr_equal(one.object, reading.list.items[i]));
+        vr_unref(one.object);
+    }
+    vr_list_clear_objects(&reading.list);
+    vr_statistics_free(statistics);
+    return g_string_free(names, FALSE);
+}
+
+static void test_sessions(void) VR_NO_THREAD_SAFETY
+{
+    static const struct {
+        const char *what, *console, *guest, *want;
+    } rows[] = {
+        { "nobody", NULL, "None", "" },
+        { "nothing is known", NULL, "Unknown", "" },
+        { "at the console", "192.0.2.7", "None", "console ann" },
+        { "inside", NULL, "root", "guest root" },
+        { "many, some twice", "192.0.2.7", "root, bob,root ,, ", "console ann, guest root, guest bob" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("%s", rows[i].what);
+        struct vr_vm *vm = new_vm();
+        VR_SET_LINK(vm, console_user, user, "ann");
+        VR_SET_STRING(vm, console_address, rows[i].console);
+        struct fake *fake = fake_site(vm);
+        g_autofree char *names = sessions_of(vr_engine_head(fake->engine), rows[i].guest);
+        g_assert_cmpstr(names, ==, rows[i].want);
+        fake_free(fake);
+    }
+}
+
 /* --- what is configured --- */
 
 static void test_configured(void)
@@ -376,6 +429,7 @@ int main(int argc, char **argv)
     g_test_add_func("/console/where it is", test_addresses);
     g_test_add_func("/console/who comes and goes is an event each", test_viewers);
     g_test_add_func("/console/displays that make no sense are none", test_hostile_displays);
+    g_test_add_func("/console/sessions at it and inside", test_sessions);
     g_test_add_func("/console/what is configured", test_configured);
     g_test_add_func("/console/a run's display ends with it", test_display_of_run);
     g_test_add_func("/console/actions at the end have names", test_check);
