@@ -35,13 +35,16 @@ def pytest_sessionstart():
 
 
 def pytest_collection_modifyitems(items):
-    """The failures of the interface first, then the machine, then what kills daemons."""
-    order = ["test_login", "test_faults", "test_scenario", "test_devices", "test_console",
-             "test_crash"]
+    """The failures of the interface first, then the machine and all that is done to it, then what
+    kills daemons and ends the machine, then what all of it left to read."""
+    first = ["test_login", "test_faults", "test_scenario"]
+    last = ["test_crash", "test_texts"]
 
     def rank(item):
         name = item.module.__name__.split(".")[-1]
-        return order.index(name) if name in order else len(order)
+        if name in last:
+            return len(first) + 1 + last.index(name)
+        return first.index(name) if name in first else len(first)
     items.sort(key=rank)
 
 

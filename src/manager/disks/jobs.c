@@ -232,9 +232,11 @@ static void grown(struct vr_job_run *run)
     if (disk) {
         VR_SET(disk, provisioned_size, context->size);
         VR_SET(disk, status, VR_DISK_STATUS_OK);
+        g_autofree char *gib = g_strdup_printf("%g", (double)context->size / (double)GiB(1));
         vr_event_add(run->txn, VR_EVENT_USER_EXTEND_DISK_SIZE_SUCCESS,
-                     &(struct vr_event_about){ .correlation_id = run->correlation_id },
-                     "DiskAlias", disk->alias, NULL);
+                     &(struct vr_event_about){ .user = vr_job_user(run),
+                                               .correlation_id = run->correlation_id },
+                     "DiskAlias", disk->alias, "NewSize", gib, NULL);
     }
 }
 
@@ -310,7 +312,12 @@ static void forget_and_go_on(struct vr_job_run *run)
     struct vr_disk_job_context *context = run->context;
     const struct vr_disk *disk = peek(run);
     vr_event_add(run->txn, VR_EVENT_USER_FINISHED_REMOVE_DISK,
-                 &(struct vr_event_about){ .correlation_id = run->correlation_id }, "DiskAlias",
+                 &(struct vr_event_about){ .user = vr_job_user(run),
+                                           .storage_domain = vr_txn_peek(run->txn,
+                                                                         VR_KIND_STORAGE_DOMAIN,
+                                                                         context->domain_id),
+                                           .correlation_id = run->correlation_id },
+                 "DiskAlias",
                  disk && disk->alias ? disk->alias : context->disk_id, NULL);
     forget_disk(run->txn, context->disk_id);
     while (context->more.len > 0) {

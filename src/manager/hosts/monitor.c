@@ -124,7 +124,7 @@ static void recovering(struct monitor *monitor)
         struct vr_txn *txn = vr_txn_new(engine);
         vr_hosts_set_status(txn, monitor->host_id, VR_HOST_STATUS_INITIALIZING);
         vr_event_add(txn, VR_EVENT_VDS_INITIALIZING, &(struct vr_event_about){ .host = host },
-                     NULL);
+                     "ErrorMessage", "its agent recovers what it knew", NULL);
         vr_txn_commit(txn, NULL, NULL);
     }
 }
@@ -326,7 +326,7 @@ static void finish_maintenance(struct monitor *monitor)
     vr_storage_disconnect_host(engine, host_id);
     struct vr_txn *txn = vr_txn_new(engine);
     vr_hosts_set_status(txn, host_id, VR_HOST_STATUS_MAINTENANCE);
-    vr_event_add(txn, VR_EVENT_USER_VDS_MAINTENANCE,
+    vr_event_add(txn, VR_EVENT_VDS_MAINTENANCE,
                  &(struct vr_event_about){ .host = monitor_host(monitor) }, NULL);
     vr_txn_commit(txn, NULL, NULL);
     vr_hosts_unwatch(engine, host_id);

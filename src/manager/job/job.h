@@ -102,6 +102,9 @@ void vr_job_on_change(struct vr_job_run *run, vr_step_fn *fn) VR_REQUIRES(vr_rol
 /* An error from a host's answer: fault host_rpc (host_unreachable for 5022) with code and message. */
 void vr_job_host_error(struct vr_error **error, const char *what, int code, const char *message);
 
+/* Who started the job, for its events; NULL when it was nobody or he is gone.  Borrowed. */
+const struct vr_user *vr_job_user(const struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+
 /* The type of a job that still runs, else NULL; and a callback when it has ended (never from
  * inside). */
 const struct vr_job_type *vr_job_running(struct vr_engine *engine, const char *job_id)

@@ -78,6 +78,14 @@ void vr_job_host_error(struct vr_error **error, const char *what, int code, cons
                  code);
 }
 
+const struct vr_user *vr_job_user(const struct vr_job_run *run)
+{
+    struct vr_inventory *head = run->engine->head;
+    const struct vr_job *job = VR_PEEK(head, JOB, job, run->job_id);
+    const char *owner = job ? VR_LINK_ID(job, owner) : NULL;
+    return owner ? VR_PEEK(head, USER, user, owner) : NULL;
+}
+
 /* --- who waits for a job --- */
 
 const struct vr_job_type *vr_job_running(struct vr_engine *engine, const char *job_id)

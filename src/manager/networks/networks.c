@@ -168,6 +168,9 @@ static void update_network(struct vr_call *call)
     vr_merge(edit, wanted);
     vr_event_add(txn, VR_EVENT_NETWORK_UPDATE_NETWORK,
                  &(struct vr_event_about){ .user = vr_call_user(call),
+                                           .data_center = VR_PEEK(vr_engine_head(call->engine), DATA_CENTER,
+                                                                  data_center,
+                                                                  VR_LINK_ID(edit, data_center)),
                                            .correlation_id = call->correlation_id },
                  "NetworkName", edit->name, NULL);
     vr_call_commit(call, txn, VR_KIND_NETWORK, id);
@@ -226,6 +229,9 @@ static void remove_network(struct vr_call *call)
     }
     vr_event_add(txn, VR_EVENT_NETWORK_REMOVE_NETWORK,
                  &(struct vr_event_about){ .user = vr_call_user(call),
+                                           .data_center = VR_PEEK(vr_engine_head(call->engine), DATA_CENTER,
+                                                                  data_center,
+                                                                  VR_LINK_ID(network, data_center)),
                                            .correlation_id = call->correlation_id },
                  "NetworkName", network->name, NULL);
     vr_txn_remove(txn, VR_KIND_NETWORK, network->id);

@@ -43,6 +43,8 @@ void spm_elect(struct vr_engine *engine, const char *data_center_id) VR_REQUIRES
 struct vr_storage_domain *storage_job_edit(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 const struct vr_storage_domain *storage_job_peek(struct vr_job_run *run)
     VR_REQUIRES(vr_role_engine);
+/* The data center that the job is about, or NULL.  Borrowed. */
+const struct vr_data_center *storage_job_center(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 /* Fails the run with what the host said. */
 void storage_job_fail(struct vr_job_run *run, const char *what, int code, const char *message)
     VR_REQUIRES(vr_role_engine);

@@ -22,6 +22,14 @@ const struct vr_storage_domain *storage_job_peek(struct vr_job_run *run)
     return vr_txn_peek(run->txn, VR_KIND_STORAGE_DOMAIN, context->domain_id);
 }
 
+const struct vr_data_center *storage_job_center(struct vr_job_run *run)
+{
+    const struct vr_storage_job_context *context = run->context;
+    return context->data_center_id
+               ? vr_txn_peek(run->txn, VR_KIND_DATA_CENTER, context->data_center_id)
+               : NULL;
+}
+
 void storage_job_fail(struct vr_job_run *run, const char *what, int code, const char *message)
 {
     vr_auto_error struct vr_error *error = NULL;
@@ -179,7 +187,9 @@ static void publish(struct vr_job_run *run)
     VR_SET_LINK(profile, storage_domain, storage_domain, domain->id);
     vr_txn_add(run->txn, VR_KIND_DISK_PROFILE, profile);
     vr_event_add(run->txn, VR_EVENT_USER_ADD_STORAGE_DOMAIN,
-                 &(struct vr_event_about){ .storage_domain = domain,
+                 &(struct vr_event_about){ .user = vr_job_user(run),
+                                           .storage_domain = domain,
+                                           .data_center = storage_job_center(run),
                                            .correlation_id = run->correlation_id },
                  NULL);
 }
@@ -194,7 +204,9 @@ static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error
         return;
     }
     vr_event_add(run->txn, VR_EVENT_USER_ADD_STORAGE_DOMAIN_FAILED,
-                 &(struct vr_event_about){ .storage_domain = storage_job_peek(run),
+                 &(struct vr_event_about){ .user = vr_job_user(run),
+                                           .storage_domain = storage_job_peek(run),
+                                           .data_center = storage_job_center(run),
                                            .correlation_id = run->correlation_id },
                  "Reason", error && error->detail ? error->detail : "", NULL);
     forget(run->txn, context->domain_id);
@@ -221,7 +233,9 @@ static void remove_ended(struct vr_job_run *run, bool failed, const struct vr_er
         return;
     }
     vr_event_add(run->txn, VR_EVENT_USER_REMOVE_STORAGE_DOMAIN,
-                 &(struct vr_event_about){ .storage_domain = storage_job_peek(run),
+                 &(struct vr_event_about){ .user = vr_job_user(run),
+                                           .storage_domain = storage_job_peek(run),
+                                           .data_center = storage_job_center(run),
                                            .correlation_id = run->correlation_id },
                  NULL);
     forget(run->txn, context->domain_id);

@@ -189,7 +189,9 @@ static void make_active(struct vr_job_run *run)
     VR_SET(VR_EDIT(run->txn, DATA_CENTER, data_center, context->data_center_id), status,
            VR_DATA_CENTER_STATUS_UP);
     vr_event_add(run->txn, VR_EVENT_USER_ACTIVATED_STORAGE_DOMAIN,
-                 &(struct vr_event_about){ .storage_domain = domain,
+                 &(struct vr_event_about){ .user = vr_job_user(run),
+                                           .storage_domain = domain,
+                                           .data_center = storage_job_center(run),
                                            .correlation_id = run->correlation_id },
                  NULL);
     tell_others(run->engine, context->data_center_id, context->host_id);
@@ -315,7 +317,9 @@ static void in_maintenance(struct vr_job_run *run)
     struct vr_storage_domain *domain = storage_job_edit(run);
     VR_SET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_MAINTENANCE);
     vr_event_add(run->txn, VR_EVENT_USER_DEACTIVATED_STORAGE_DOMAIN,
-                 &(struct vr_event_about){ .storage_domain = domain,
+                 &(struct vr_event_about){ .user = vr_job_user(run),
+                                           .storage_domain = domain,
+                                           .data_center = storage_job_center(run),
                                            .correlation_id = run->correlation_id },
                  NULL);
 }
@@ -399,7 +403,9 @@ static void unattached(struct vr_job_run *run)
             VR_SET(host->spm, status, VR_SPM_STATUS_NONE);
     }
     vr_event_add(run->txn, VR_EVENT_USER_DETACH_STORAGE_DOMAIN_FROM_POOL,
-                 &(struct vr_event_about){ .storage_domain = domain,
+                 &(struct vr_event_about){ .user = vr_job_user(run),
+                                           .storage_domain = domain,
+                                           .data_center = storage_job_center(run),
                                            .correlation_id = run->correlation_id },
                  NULL);
 }

@@ -34,7 +34,8 @@ static void finish(struct start *start, bool ok, const char *why)
         VR_SET(dc, status, VR_DATA_CENTER_STATUS_UP);
         VR_SET(VR_SUB(host, spm, spm), status, VR_SPM_STATUS_SPM);
         vr_event_add(txn, VR_EVENT_IRS_HOSTED_ON_VDS,
-                     &(struct vr_event_about){ .host = host, .data_center = dc }, NULL);
+                     &(struct vr_event_about){ .host = host, .data_center = dc }, "ServerIp",
+                     host->address, NULL);
         vr_txn_commit(txn, NULL, NULL);
     }
     if (start->done)

@@ -417,8 +417,12 @@ static void ended(struct vr_job_run *run, bool failed, const struct vr_error *er
         return;
     g_autofree char *text = error ? vr_error_text(error) : g_strdup("");
     vr_event_add(run->txn, VR_EVENT_USER_FAILED_RUN_VM,
-                 &(struct vr_event_about){ .vm = vm, .correlation_id = run->correlation_id },
-                 "DueToError", text, NULL);
+                 &(struct vr_event_about){
+                     .user = vr_job_user(run),
+                     .vm = vm,
+                     .host = vr_txn_peek(run->txn, VR_KIND_HOST, context->host_id),
+                     .correlation_id = run->correlation_id },
+                 "Reason", text, NULL);
 }
 
 static const struct vr_job_step run_vm_steps[] = {
