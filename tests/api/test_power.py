@@ -30,8 +30,7 @@ def silent(system, host, bmc):
     bmc.stuck(False)
     hosts = system.hosts_service()
     made = hosts.add(types.Host(
-        name="silent", address="127.0.0.1", port=free_port(), cluster=types.Cluster(name="Default"),
-        ssh=types.Ssh(authentication_method=types.SshAuthenticationMethod.PUBLICKEY)),
+        name="silent", address="127.0.0.1", port=free_port(), cluster=types.Cluster(name="Default")),
         activate=False)
     service = hosts.host_service(made.id)
     service.fence_agents_service().add(agent(bmc))

@@ -23,12 +23,11 @@ def add_host(api, name, address, port):
     """Registers the machine whose agent listens on @port; returns it when it is up."""
     host = api.find("hosts", "host", name)
     if host is None:
-        # The agent runs already with a certificate of the Manager's authority: nothing to deploy
-        # over SSH, so no password.
+        # The agent runs already with a certificate of the Manager's authority.  Nothing is said about
+        # SSH, so nothing is deployed over it.
         host = api.add("hosts?activate=true", {
             "name": name, "address": address, "port": str(port),
-            "cluster": {"name": CLUSTER},
-            "ssh": {"authentication_method": "publickey"}})
+            "cluster": {"name": CLUSTER}})
     path = "hosts/" + host["id"]
     status = api.get(path)["status"]
     if status == "maintenance":

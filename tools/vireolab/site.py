@@ -91,6 +91,7 @@ class Site:
         self.processes = None
         self.address = main_address()
         self.options = {}  # of the Manager: name -> value
+        self.settings = {}  # of manager.conf: section.key -> value
 
     def path(self, *parts):
         return os.path.join(self.state, *parts)
@@ -122,6 +123,8 @@ class Site:
                     "--agent", "libvirt.serial-log-dir=%s" % self.path("log", "serial")]
         for name, value in self.options.items():
             command += ["--manager", "options.%s=%s" % (name, value)]
+        for name, value in self.settings.items():
+            command += ["--manager", "%s=%s" % (name, value)]
         os.makedirs(self.path("log", "serial"), exist_ok=True)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:

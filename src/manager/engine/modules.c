@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/access/access.h"
 #include "manager/engine/engine.h"
+#include "manager/deploy/deploy.h"
 #include "manager/event/event.h"
 #include "manager/disks/disks.h"
 #include "manager/hosts/hosts.h"
@@ -20,6 +21,7 @@ const struct vr_module *const vr_modules[] = {
     &vr_networks_module,
     &vr_storage_module,
     &vr_disks_module,
+    &vr_deploy_module,
     &vr_hosts_module,
     &vr_vms_module,
     NULL,

@@ -4,6 +4,7 @@
 #include "manager/engine/call.h"
 
 #include "gen/routes.h"
+#include "manager/deploy/deploy.h"
 #include "manager/fence/fence.h"
 #include "manager/vms/vms.h"
 
@@ -62,27 +63,29 @@ static const struct vr_cluster *cluster_of(struct vr_call *call, const struct vr
     return VR_RESOLVE(call->engine, CLUSTER, cluster, by_name, "Cluster", error);
 }
 
-/* The lowest id that no host of the data centre has (sanlock ids, 1 to 250); 0: none is left. */
-static int64_t free_host_id(struct vr_engine *engine, const char *data_center_id)
-    VR_REQUIRES(vr_role_engine);
-static int64_t free_host_id(struct vr_engine *engine, const char *data_center_id)
+int64_t vr_hosts_id_in(struct vr_engine *engine, const struct vr_host *own,
+                       const struct vr_cluster *cluster, struct vr_error **error)
 {
     bool taken[MAX_HOST_ID + 1] = { false };
     vr_auto_objects struct vr_objects hosts = { 0 };
     vr_inventory_list(vr_engine_head(engine), VR_KIND_HOST, &hosts);
     VR_OBJECTS (struct vr_host, host, &hosts) {
         const struct vr_data_center *dc = vr_hosts_data_center(engine, host);
-        if (dc && g_strcmp0(dc->id, data_center_id) == 0 && VR_HAS(host, host_id) &&
-            host->host_id >= 1 && host->host_id <= MAX_HOST_ID)
-            taken[host->host_id] = true;
+        if (!dc || g_strcmp0(dc->id, VR_LINK_ID(cluster, data_center)) != 0 ||
+            !VR_HAS(host, host_id) || host->host_id < 1 || host->host_id > MAX_HOST_ID)
+            continue;
+        if (own && g_strcmp0(host->id, own->id) == 0)
+            return host->host_id;
+        taken[host->host_id] = true;
     }
     for (int64_t id = 1; id <= MAX_HOST_ID; id++)
         if (!taken[id])
             return id;
+    vr_error_set(error, &vr_fault_conflict, "The data center has %d hosts already.", MAX_HOST_ID);
     return 0;
 }
 
-static void set_defaults(struct vr_host *host, const struct vr_cluster *cluster, int64_t host_id)
+void vr_hosts_set_defaults(struct vr_host *host, const struct vr_cluster *cluster, int64_t host_id)
 {
     VR_SET_LINK(host, cluster, cluster, cluster->id);
     VR_SET(host, host_id, host_id);
@@ -101,52 +104,65 @@ static void set_defaults(struct vr_host *host, const struct vr_cluster *cluster,
     VR_SET(power, kdump_detection, VR_GET(power, kdump_detection, true));
     struct vr_ssh *ssh = VR_SUB(host, ssh, ssh);
     VR_SET(ssh, port, VR_GET(ssh, port, 22));
-    VR_CLEAR(host, root_password); /* used to deploy, never kept */
+}
+
+/* What may be wrong with a new host besides its name and address; 0: @error is set. */
+static int64_t check_new(struct vr_call *call, const struct vr_cluster *cluster,
+                         struct vr_deploy_login *ret_login, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);
+static int64_t check_new(struct vr_call *call, const struct vr_cluster *cluster,
+                         struct vr_deploy_login *ret_login, struct vr_error **error)
+{
+    const struct vr_host *wanted = call->body;
+    if (wanted->power_management && VR_GET(wanted->power_management, enabled, false)) {
+        vr_error_set(error, &vr_fault_host_no_fence_agent,
+                     "Power management needs a fence agent; add one before it is enabled.");
+        return 0;
+    }
+    if (!vr_deploy_read_login(wanted->ssh, wanted->root_password, ret_login, error))
+        return 0;
+    return vr_hosts_id_in(call->engine, NULL, cluster, error);
+}
+
+/* What the body says about SSH, but for the password. */
+static void take_ssh(struct vr_host *host)
+{
+    vr_auto struct vr_ssh *said = g_steal_pointer(&host->ssh);
+    host->has.ssh = false;
+    if (said)
+        vr_deploy_merge_ssh(host, said);
 }
 
 /*
- * A host whose agent already runs with a certificate of our CA needs no
- * deployment: it is connected to at once.  With a root password it would have
- * to be deployed, which this version does not do.
+ * The agent is installed over SSH when the request says how to log in; a
+ * client of this interface always does.  Without that, an agent is expected
+ * to run there already with a certificate of our CA, and it is connected to at
+ * once: so is a development host, or one that other means have set up.
  */
 void vr_hosts_add(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
     struct vr_host *wanted = call->body;
+    struct vr_engine *engine = call->engine;
+    struct vr_deploy_login login;
 
     const struct vr_cluster *cluster = cluster_of(call, wanted, &error);
-    if (!cluster || !check_name_and_address(call, wanted, NULL, &error)) {
-        vr_call_fail(call, &error);
-        return;
-    }
-    if (wanted->root_password && wanted->root_password[0]) {
-        vr_error_set(&error, &vr_fault_not_built,
-                     "Hosts are not deployed over SSH by this version: install and enrol the agent "
-                     "on the host, then add it with ssh.authentication_method publickey and "
-                     "without a root password.");
-        vr_call_fail(call, &error);
-        return;
-    }
-    if (wanted->power_management && VR_GET(wanted->power_management, enabled, false)) {
-        vr_error_set(&error, &vr_fault_host_no_fence_agent,
-                     "Power management needs a fence agent; add one before it is enabled.");
-        vr_call_fail(call, &error);
-        return;
-    }
-    int64_t host_id = free_host_id(call->engine, VR_LINK_ID(cluster, data_center));
+    int64_t host_id = cluster && check_name_and_address(call, wanted, NULL, &error)
+                          ? check_new(call, cluster, &login, &error)
+                          : 0;
     if (host_id == 0) {
-        vr_error_set(&error, &vr_fault_conflict, "The data center has %d hosts already.",
-                     MAX_HOST_ID);
         vr_call_fail(call, &error);
         return;
     }
-
     bool activate = vr_call_flag(call, "activate", true);
+    bool deploys = login.asked && vr_engine_config(engine)->InstallVds;
     struct vr_host *host = vr_call_take_body(call);
-    struct vr_txn *txn = vr_txn_new(call->engine);
+    vr_auto struct vr_ssh *ssh = vr_ref(host->ssh); /* holds the password until the job has it */
+    struct vr_txn *txn = vr_txn_new(engine);
     VR_CLEAR(host, id);
     vr_txn_add(txn, VR_KIND_HOST, host);
-    set_defaults(host, cluster, host_id);
+    take_ssh(host);
+    vr_hosts_set_defaults(host, cluster, host_id);
     VR_SET(host, status, activate ? VR_HOST_STATUS_INSTALLING : VR_HOST_STATUS_MAINTENANCE);
     vr_event_add(txn, VR_EVENT_USER_ADD_VDS,
                  &(struct vr_event_about){ .user = vr_call_user(call),
@@ -154,10 +170,17 @@ void vr_hosts_add(struct vr_call *call)
                                            .cluster = cluster,
                                            .correlation_id = call->correlation_id },
                  NULL);
+    if (deploys)
+        vr_deploy_start(txn, host,
+                        &(struct vr_deploy_order){ .login = &login,
+                                                   .activate = activate,
+                                                   .user = vr_call_user(call),
+                                                   .correlation_id = call->correlation_id });
+    vr_deploy_forget(ssh, host->root_password);
+    VR_CLEAR(host, root_password);
     g_autofree char *id = g_strdup(host->id);
-    struct vr_engine *engine = call->engine;
     vr_call_commit(call, txn, VR_KIND_HOST, id);
-    if (activate)
+    if (activate && !deploys)
         vr_hosts_watch(engine, id);
 }
 
@@ -166,8 +189,11 @@ void vr_host_update(struct vr_call *call)
     vr_auto_error struct vr_error *error = NULL;
     g_autofree char *id = NULL;
     struct vr_host *wanted = call->body;
+    int64_t host_id = 0;
+    struct vr_deploy_login login;
     const struct vr_host *host = vr_call_target(call, VR_KIND_HOST, &error);
-    if (!host || !check_name_and_address(call, wanted, host->id, &error))
+    if (!host || !check_name_and_address(call, wanted, host->id, &error) ||
+        !vr_deploy_read_login(wanted->ssh, NULL, &login, &error))
         goto fail;
     enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
     bool moves = wanted->cluster != NULL, readdresses = wanted->address || VR_HAS(wanted, port);
@@ -177,6 +203,14 @@ void vr_host_update(struct vr_call *call)
         if (!cluster)
             goto fail;
         moves = g_strcmp0(cluster->id, VR_LINK_ID(host, cluster)) != 0;
+        host_id = vr_hosts_id_in(call->engine, host, cluster, &error);
+        if (host_id == 0)
+            goto fail;
+    }
+    if (status == VR_HOST_STATUS_PENDING_APPROVAL) {
+        vr_error_set(&error, &vr_fault_host_wrong_state,
+                     "Cannot edit Host. The host waits for its approval.");
+        goto fail;
     }
     readdresses = readdresses && (g_strcmp0(wanted->address, host->address) != 0 ||
                                   VR_GET(wanted, port, AGENT_PORT) != VR_GET(host, port, AGENT_PORT));
@@ -206,10 +240,16 @@ void vr_host_update(struct vr_call *call)
         VR_SET_STRING(edit, address, wanted->address);
     if (VR_HAS(wanted, port))
         VR_SET(edit, port, wanted->port);
-    if (moves)
+    if (moves) {
         VR_SET_LINK(edit, cluster, cluster, cluster->id);
+        VR_SET(edit, host_id, host_id);
+    }
     if (wanted->display) /* where consoles are reached; running ones show it with the next report */
         vr_merge(VR_SUB(edit, display, display), wanted->display);
+    if (wanted->ssh) {
+        vr_deploy_merge_ssh(edit, wanted->ssh);
+        vr_deploy_forget(wanted->ssh, wanted->root_password);
+    }
     if (wanted->spm && VR_HAS(wanted->spm, priority))
         VR_SET(VR_SUB(edit, spm, spm), priority, CLAMP(wanted->spm->priority, -1, 10));
     if (wanted->power_management)

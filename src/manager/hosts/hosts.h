@@ -40,6 +40,16 @@ enum vr_unfit {
     VR_UNFIT_NIC_DOWN = 17,
     VR_UNFIT_RANDOM = 18,
 };
+/* --- for what adds hosts --- */
+
+/* The id on storage (1 to 250) that @host (NULL: a new one) has in @cluster's data centre: its own
+ * when it is there already, else the lowest free one; 0 and a 409 fault when none is left. */
+int64_t vr_hosts_id_in(struct vr_engine *engine, const struct vr_host *host,
+                       const struct vr_cluster *cluster, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);
+/* Everything that a new host has besides what its maker says. */
+void vr_hosts_set_defaults(struct vr_host *host, const struct vr_cluster *cluster, int64_t host_id);
+
 /* Up, or what it is, to non-operational with that reason and its event. */
 void vr_hosts_set_unfit(struct vr_txn *txn, const char *host_id, enum vr_unfit reason,
                         const char *detail) VR_REQUIRES(vr_role_engine);

@@ -2,6 +2,7 @@
 #define VR_LOG_MODULE "hosts"
 #include "manager/hosts/internal.h"
 
+#include "manager/deploy/deploy.h"
 #include "manager/engine/reduce.h"
 #include "manager/storage/storage.h"
 #include "manager/vms/vms.h"
@@ -531,7 +532,8 @@ static void begin(void *state)
     vr_auto_objects struct vr_objects all = { 0 };
     vr_inventory_list(vr_engine_head(hosts->engine), VR_KIND_HOST, &all);
     VR_OBJECTS (struct vr_host, host, &all)
-        if (monitored(VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED)))
+        if (monitored(VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED)) &&
+            !vr_deploy_is_running(hosts->engine, host))
             vr_hosts_watch(hosts->engine, host->id);
 }
 

@@ -90,6 +90,10 @@ typedef void vr_job_answer(struct vr_job_run *run, const void *result, int code,
 void vr_job_call(struct vr_job_run *run, const char *host_id, const struct vr_verb *verb,
                  const void *params, unsigned timeout_ms, vr_job_answer *done)
     VR_REQUIRES(vr_role_engine);
+/* An errand that belongs to the run; takes @errand.  In @done it is borrowed, as everywhere. */
+typedef void vr_job_errand_done(struct vr_job_run *run, struct vr_errand *errand);
+void vr_job_errand(struct vr_job_run *run, struct vr_errand *errand, vr_job_errand_done *done)
+    VR_REQUIRES(vr_role_engine);
 /* Calls @fn after @ms: polling, retry. */
 void vr_job_after(struct vr_job_run *run, int64_t ms, vr_step_fn *fn) VR_REQUIRES(vr_role_engine);
 /*

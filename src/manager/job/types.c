@@ -3,6 +3,7 @@
 
 extern const struct vr_job_type vr_job_run_vm, vr_job_change_disc, vr_job_add_disk, vr_job_extend_disk,
     vr_job_remove_disk;
+extern const struct vr_job_type vr_job_deploy_host, vr_job_enroll_host;
 extern const struct vr_job_type vr_job_fence_host;
 extern const struct vr_job_type vr_job_add_storage_domain, vr_job_remove_storage_domain,
     vr_job_attach_storage_domain, vr_job_activate_storage_domain,
@@ -26,5 +27,7 @@ const struct vr_job_type *const vr_job_types[] = {
     &vr_job_deactivate_storage_domain,
     &vr_job_detach_storage_domain,
     &vr_job_fence_host,
+    &vr_job_deploy_host,
+    &vr_job_enroll_host,
     NULL,
 };

@@ -10,6 +10,7 @@ struct pending {
     char job_id[37];
     uint64_t serial;
     vr_job_answer *answer;
+    vr_job_errand_done *errand;
     vr_step_fn *step;
     vr_job_ended *ended;
     void *arg;
@@ -51,6 +52,23 @@ void vr_job_call(struct vr_job_run *base, const char *host_id, const struct vr_v
     pending->answer = done;
     vr_engine_host_call(base->engine, host_id, verb, params, timeout_ms, base->correlation_id,
                         answered, pending);
+}
+
+static void came_back(struct vr_engine *engine, struct vr_errand *errand, void *arg)
+{
+    struct pending pending;
+    struct run *run = take(arg, &pending);
+    if (run)
+        pending.errand(&run->base, errand);
+}
+
+void vr_job_errand(struct vr_job_run *base, struct vr_errand *errand, vr_job_errand_done *done)
+{
+    struct run *run = (struct run *)(uintptr_t)base;
+    struct pending *pending = pending_new(run->job->jobs, base->job_id);
+    pending->serial = run->serial;
+    pending->errand = done;
+    vr_engine_errand(base->engine, errand, came_back, pending);
 }
 
 static void woken(struct vr_engine *engine, void *arg)
