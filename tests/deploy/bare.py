@@ -128,7 +128,7 @@ class Bare:
                   encoding="ascii") as file:
             self.init = int(file.read().split()[0])
         self.run("sh", "-c", "hostname bare; mkdir -p /run/sshd /run/systemd/system "
-                 "/run/libvirt /root/.ssh; : >/etc/apt/sources.list; rm -rf /etc/apt/sources.list.d/*; "
+                 "/run/libvirt ~root/.ssh; : >/etc/apt/sources.list; rm -rf /etc/apt/sources.list.d/*; "
                  "rm -rf /etc/pki/vdsm /etc/vireo /var/lib/vireo-agent")
         self.put("/usr/bin/systemctl", SYSTEMCTL, 0o755)
         self.put("/usr/bin/journalctl", JOURNALCTL, 0o755)
@@ -166,8 +166,8 @@ class Bare:
 
     def run(self, *command, check=True):
         done = subprocess.run(
-            ["nsenter", "-t", str(self.init), "-m", "-p", "-u", "--root=" + self.path(), "--wd=/",
-             "--"] + list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            ["nsenter", "-t", str(self.init), "-m", "-p", "-u", "--root=" + self.path(),
+             "--wd=" + self.path(), "--"] + list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, check=False)
         assert not check or done.returncode == 0, "%s: %s" % (" ".join(command), done.stdout)
         return done.stdout
@@ -179,6 +179,10 @@ class Bare:
             file.write(text)
         os.chmod(path + ".new", mode)
         os.replace(path + ".new", path)
+
+    def let_in(self, key):
+        """Root's authorized_keys."""
+        self.run("sh", "-c", "umask 077; printf '%s\n' \"$0\" >~root/.ssh/authorized_keys", key)
 
     def read(self, where):
         return self.run("sh", "-c", "cat '%s' 2>/dev/null || true" % where)

@@ -56,7 +56,7 @@ def site():
             site.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def api(site):
     return site.api()
 

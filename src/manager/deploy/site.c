@@ -15,6 +15,8 @@
 /* A download begins right after its URL was made; the tool that fetches tries again on errors. */
 #define TOKEN_LIFE_US (15 * 60 * G_USEC_PER_SEC)
 #define TOKEN_USES 4
+/* Between the engine's start and that of the HTTPS server. */
+#define START_US (60 * G_USEC_PER_SEC)
 #define TOKENS_MAX 256
 #define TOKEN_BYTES 24
 #define PACKAGE_MAX MiB(512)
@@ -33,6 +35,7 @@ struct vr_deploy_site {
     char *authority, *ca, *https_certificate, *certificate, *key, *packages, *name;
     char *ssh_key;
     struct vr_mutex lock; /* a leaf; over what follows */
+    GCond told;
     unsigned port;        /* 0: not known yet */
     GHashTable *tokens;   /* text -> struct token */
     /* Of the package that was summed last: a file is read once, not for every host. */
@@ -63,6 +66,7 @@ struct vr_deploy_site *vr_deploy_site_new(const struct vr_deploy_site_options *o
     if (site->ssh_key)
         g_strchomp(site->ssh_key);
     vr_mutex_init(&site->lock);
+    g_cond_init(&site->told);
     site->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, token_free);
     return site;
 }
@@ -84,6 +88,7 @@ void vr_deploy_site_free(struct vr_deploy_site *site)
     g_free(site->summed_path);
     g_free(site->sum);
     g_hash_table_destroy(site->tokens);
+    g_cond_clear(&site->told);
     vr_mutex_done(&site->lock);
     g_free(site);
 }
@@ -92,6 +97,7 @@ void vr_deploy_site_set_port(struct vr_deploy_site *site, unsigned port)
 {
     vr_mutex_lock(&site->lock);
     site->port = port;
+    g_cond_broadcast(&site->told);
     vr_mutex_unlock(&site->lock);
 }
 
@@ -102,7 +108,11 @@ const char *vr_deploy_site_ssh_key(const struct vr_deploy_site *site)
 
 char *vr_deploy_site_url(struct vr_deploy_site *site)
 {
+    int64_t until = g_get_monotonic_time() + START_US;
     vr_mutex_lock(&site->lock);
+    /* Jobs go on before the interface is there. */
+    while (!site->port && g_cond_wait_until(&site->told, &site->lock.mutex, until))
+        ;
     unsigned port = site->port;
     vr_mutex_unlock(&site->lock);
     if (!port || !site->name)

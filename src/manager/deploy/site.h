@@ -29,7 +29,7 @@ struct vr_deploy_site_options {
 
 struct vr_deploy_site *vr_deploy_site_new(const struct vr_deploy_site_options *options);
 void vr_deploy_site_free(struct vr_deploy_site *site);
-/* Once the port is known; offers made before say that the Manager is starting. */
+/* Once the port is known, for which offers wait. */
 void vr_deploy_site_set_port(struct vr_deploy_site *site, unsigned port);
 
 /* Does @errand; worker threads.  @arg is the site (engine/real.h). */
@@ -37,7 +37,7 @@ void vr_deploy_site_run(struct vr_errand *errand, int cancel_fd, void *arg);
 
 /* "ssh-rsa AAAA… vireo-manager", or NULL; lives as long as the site. */
 const char *vr_deploy_site_ssh_key(const struct vr_deploy_site *site);
-/* "https://NAME:PORT", or NULL before the port is known.  Owned. */
+/* "https://NAME:PORT"; waits up to a minute for the port; NULL when it is not known.  Owned. */
 char *vr_deploy_site_url(struct vr_deploy_site *site);
 
 /* The file behind the token of an offer's URL, or NULL when it is unknown, used up or too old.

@@ -10,11 +10,13 @@ apt() {
         -o Acquire::Retries=2 "$@"
 }
 
-# Runs a command with its output in a log of its own and on stderr, where the Manager sees that
-# something goes on.
+# Runs a command with its output in a log, which the Manager sees grow on stderr.  Not a pipe: a
+# connection that breaks must not break a package manager in the middle of its work.
 logged() {
-    { "$@"; echo $? >"$run/status"; } 2>&1 | tee "$run/log" >&2
-    return "$(cat "$run/status")"
+    : >"$run/log"
+    "$@" >"$run/log" 2>&1 9>&- &
+    tail -q -n +1 -f --pid=$! "$run/log" >&2 9>&-
+    wait $!
 }
 
 # The reason that stands in the log, as far as it is known.
@@ -65,9 +67,11 @@ mend() {
 }
 
 main() {
-    mkdir -p -m 700 "$work" "$run" && : >"$work/.write" 2>/dev/null ||
+    mkdir -p -m 700 "$work" && exec 9>"$work/lock" ||
         problem "$work cannot be written to on the host: is the disk full or read-only?"
-    rm -f "$work/.write"
+    # What a Manager that was restarted had begun still goes on.
+    flock -w 240 9 || problem "An earlier installation of the agent still runs on the host."
+    mkdir -p -m 700 "$run" || problem "$run cannot be made on the host."
     if is_installed; then
         note "the agent is installed already"
         return
@@ -82,6 +86,4 @@ main() {
     note "the agent $(dpkg-query -W -f '${Version}' vireo-agent) is installed"
 }
 main </dev/null
-status=$?
-rm -rf "$run"
-exit $status
+exit
