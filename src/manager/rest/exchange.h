@@ -25,6 +25,7 @@ struct vr_exchange {
     const char *prefix; /* "/ovirt-engine/api" or the same with "/v4" */
     enum vr_media media;
     unsigned detail; /* enum vr_detail */
+    unsigned views;  /* enum vr_view_when: what was asked for */
     struct vr_caller caller;
     /* Sub-collections that are shown: followed ones, and those that a view filled. */
     GHashTable *shown; /* set of const struct vr_field * */

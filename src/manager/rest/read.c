@@ -72,14 +72,9 @@ void vr_reading_show(struct vr_reading *reading, const struct vr_type *type, con
 /* The view of @kind that this request sees, or NULL. */
 static const struct vr_view *view_of(const struct vr_exchange *x, int kind)
 {
-    for (const struct vr_view *view = vr_views; view->kind >= 0; view++) {
-        if (view->kind != kind)
-            continue;
-        if (!view->when || (view->when & VR_VIEW_CONSOLES && x->detail & VR_DETAIL_CONSOLES) ||
-            (view->when & VR_VIEW_ALL_CONTENT &&
-             vr_truth(vr_request_param(x->request, "all_content"), false)))
+    for (const struct vr_view *view = vr_views; view->kind >= 0; view++)
+        if (view->kind == kind && (!view->when || view->when & x->views))
             return view;
-    }
     return NULL;
 }
 

@@ -8,6 +8,7 @@
 #include "gen/faults.h"
 #include "manager/access/access.h"
 #include "manager/rest/exchange.h"
+#include "manager/rest/view.h"
 
 /* Bodies above this are worth a look at who sends them first. */
 #define EARLY_BODY 65536
@@ -167,6 +168,8 @@ static bool negotiate(struct vr_exchange *x)
     const char *accept = vr_url_param(&request->url, "accept");
     x->media = vr_media_accept(accept ? accept : vr_request_header(request, "Accept"), &x->detail);
     x->detail |= vr_detail_parse(vr_url_param(&request->url, "detail"));
+    x->views = (x->detail & VR_DETAIL_CONSOLES ? VR_VIEW_CONSOLES : 0u) |
+               (vr_truth(vr_request_param(request, "all_content"), false) ? VR_VIEW_ALL_CONTENT : 0u);
     if (x->media == VR_MEDIA_NONE)
         return refuse_media(x);
     bool has_body = request->body && request->body->len;
