@@ -270,9 +270,9 @@ def check_statistics(manager, vms):
     api = manager.site.api()
     for number in (0, vms - 1):
         (found,) = manager.sql("select md5('vm:%d')::uuid" % number)[0]
-        values = {entry["name"]: float(entry["values"]["value"][0]["datum"])
+        values = {entry["name"]: entry["values"]["value"][0].get("datum")
                   for entry in api.get("vms/%s/statistics" % found)["statistic"]}
-        if not values["elapsed.time"] > 0:
+        if not float(values["elapsed.time"]) > 0:
             raise StepFailed("VM %s has no statistics: %s" % (found, values))
 
 
@@ -336,13 +336,9 @@ def large_site(folder, hosts, vms, seconds):
             "their documents in the database: %s MiB" % manager.sql(
                 "select (sum(pg_total_relation_size(oid)) / 1048576)::int from pg_class"
                 " where relkind = 'r' and relnamespace = 'public'::regnamespace")[0][0])
-        row("Manager start, %d hosts, %d VMs" % (hosts, vms), "-", "%.1f s" % (start / 1000))
-        measure_starts(manager, 2, "the same again", "-")
-        fleet.forget()
-        took, cores = connect_all(manager, fleet, hosts)
-        row("all %d hosts connected again and polled" % hosts, "-",
-            "%.0f s, %.2f cores" % (took, cores["manager"]),
-            "database %.2f, hosts %.2f" % (cores["database"], cores["hosts"]))
+        row("Manager start, %d hosts, %d VMs, the first" % (hosts, vms), "-",
+            "%.1f s" % (start / 1000))
+        measure_starts(manager, 1, "the same again", "-")
     finally:
         fleet.end()
         manager.site.remove()
