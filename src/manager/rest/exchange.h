@@ -35,9 +35,10 @@ struct vr_exchange {
 /* --- href.c --- */
 
 /* Appends the address of @object, behind the prefix, and finds its route.  @parent (may be NULL):
- * the object it stands in.  False when it has none; then nothing is appended. */
+ * the object it stands in.  False when it has none; then nothing is appended.  Sets
+ * *@ret_elsewhere when that depends on more than these two. */
 bool vr_href_append(GString *out, struct vr_inventory *inventory, const void *object,
-                    const void *parent, const struct vr_route **ret_route);
+                    const void *parent, const struct vr_route **ret_route, bool *ret_elsewhere);
 /* The ids in the address of @object, outermost first, as its route's operations want them. */
 bool vr_href_ids(struct vr_inventory *inventory, const void *object,
                  const char *ids[VR_PATH_IDS], unsigned *ret_count,
@@ -61,11 +62,12 @@ void vr_render_root(struct vr_exchange *x, const void *api);
  */
 struct vr_cache *vr_cache_new(size_t bytes);
 void vr_cache_free(struct vr_cache *cache); /* takes NULL */
-/* Appends the text and is true, or is false. */
-bool vr_cache_append(struct vr_cache *cache, const void *object, const char *prefix,
-                     enum vr_media media, GString *out);
+/* For each of @objects its text (a reference), or NULL. */
+void vr_cache_get(struct vr_cache *cache, void *const *objects, unsigned count, const char *prefix,
+                  enum vr_media media, struct vr_text **ret_texts);
+/* Takes references. */
 void vr_cache_put(struct vr_cache *cache, const void *object, const char *prefix,
-                  enum vr_media media, const char *text, size_t length);
+                  enum vr_media media, struct vr_text *text);
 
 /* --- read.c --- */
 

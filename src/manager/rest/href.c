@@ -96,7 +96,7 @@ static void append_segment(GString *out, const char *id)
 }
 
 bool vr_href_append(GString *out, struct vr_inventory *inventory, const void *object,
-                    const void *parent, const struct vr_route **ret_route)
+                    const void *parent, const struct vr_route **ret_route, bool *ret_elsewhere)
 {
     compile_all();
     int kind = ((const struct vr_object *)object)->type->kind;
@@ -106,6 +106,7 @@ bool vr_href_append(GString *out, struct vr_inventory *inventory, const void *ob
     vr_auto void *whole = NULL;
     int index = choose(patterns[kind], object, parent, ids);
     if (index < 0) { /* a stub does not know its parent */
+        *ret_elsewhere = true;
         whole = vr_inventory_get(inventory, kind, vr_id(object));
         index = whole ? choose(patterns[kind], whole, NULL, ids) : -1;
     }

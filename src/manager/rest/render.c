@@ -9,6 +9,8 @@ struct render {
     bool below;
     const struct vr_route *route;
     bool root;
+    /* Of the object that is being written: an address depends on other objects' state. */
+    bool elsewhere;
 };
 
 static void append_path(GString *out, const struct vr_exchange *x)
@@ -45,7 +47,7 @@ static char *collection_segment(const struct vr_type *parent, const struct vr_ty
 }
 
 /* Writes the address to @out, with the prefix; false when there is none. */
-static bool append_href(const struct render *render, GString *out, const void *object,
+static bool append_href(struct render *render, GString *out, const void *object,
                         const void *parent, const struct vr_route **ret_route)
 {
     struct vr_exchange *x = render->x;
@@ -57,7 +59,8 @@ static bool append_href(const struct render *render, GString *out, const void *o
         *ret_route = render->route;
         return true;
     }
-    if (vr_href_append(out, x->rest->options.inventory, object, parent, ret_route))
+    if (vr_href_append(out, x->rest->options.inventory, object, parent, ret_route,
+                       &render->elsewhere))
         return true;
     const struct vr_type *type = ((const struct vr_object *)object)->type;
     const char *id = vr_id(object);
@@ -71,7 +74,8 @@ static bool append_href(const struct render *render, GString *out, const void *o
     if (id && type->kind < 0 && parent) {
         g_autofree char *segment =
             collection_segment(((const struct vr_object *)parent)->type, type);
-        if (segment && vr_href_append(out, x->rest->options.inventory, parent, NULL, NULL)) {
+        if (segment && vr_href_append(out, x->rest->options.inventory, parent, NULL, NULL,
+                                      &render->elsewhere)) {
             g_string_append_printf(out, "/%s/%s", segment, id);
             return true;
         }
@@ -82,7 +86,7 @@ static bool append_href(const struct render *render, GString *out, const void *o
 
 static char *href(const void *object, const void *parent, void *arg)
 {
-    const struct render *render = arg;
+    struct render *render = arg;
     const struct vr_route *route = NULL;
     g_string_truncate(render->scratch, 0);
     if (!append_href(render, render->scratch, object, parent, &route))
@@ -136,7 +140,7 @@ static void links(const void *object,
                   void (*emit)(bool action, const char *rel, const char *href, void *emit_arg),
                   void *emit_arg, void *arg)
 {
-    const struct render *render = arg;
+    struct render *render = arg;
     if (render->root) {
         emit_root(render, emit, emit_arg);
         return;
@@ -202,41 +206,66 @@ static bool may_cache(const struct vr_exchange *x, const struct vr_type *type)
            !(type->kind == VR_KIND_STORAGE_DOMAIN && x->segment_count > 2);
 }
 
-static void write_item(const struct render *render, const struct vr_codec_hooks *hooks,
-                       const void *object, GString *out, bool cached)
+static void write_one(const struct render *render, const struct vr_codec_hooks *hooks,
+                      const void *object, GString *out)
 {
-    const struct vr_exchange *x = render->x;
-    if (cached && vr_cache_append(x->rest->cache, object, x->prefix, x->media, out))
-        return;
-    size_t start = out->len;
-    if (x->media == VR_MEDIA_JSON)
+    if (render->x->media == VR_MEDIA_JSON)
         vr_json_write(out, object, VR_JSON_API, hooks);
     else
         vr_xml_write(out, object, hooks);
-    if (cached)
-        vr_cache_put(x->rest->cache, object, x->prefix, x->media, out->str + start,
-                     out->len - start);
 }
 
-/* What the codec's collection writers do, an item at a time. */
-static void write_items(const struct render *render, const struct vr_codec_hooks *hooks,
-                        const struct vr_type *type, void *const *objects, unsigned count,
-                        GString *out)
+/* The text of an object that may be kept.  A reference. */
+static struct vr_text *make_text(struct render *render, const struct vr_codec_hooks *hooks,
+                                 const void *object, GString *buffer)
 {
-    bool json = render->x->media == VR_MEDIA_JSON;
-    if (json)
-        g_string_append_printf(out, "{\"%s\":[", type->singular);
-    else
-        g_string_append_printf(out, "%s<%s>", vr_xml_prolog, type->plural);
+    const struct vr_exchange *x = render->x;
+    g_string_truncate(buffer, 0);
+    render->elsewhere = false;
+    write_one(render, hooks, object, buffer);
+    struct vr_text *text = vr_text_new(buffer->str, buffer->len);
+    if (!render->elsewhere)
+        vr_cache_put(x->rest->cache, object, x->prefix, x->media, text);
+    return text;
+}
+
+/* What the codec's collection writers do, from texts that are known where there are. */
+static struct vr_texts *list_texts(struct render *render, const struct vr_codec_hooks *hooks,
+                                   const struct vr_type *type, void *const *objects, unsigned count)
+{
+    const struct vr_exchange *x = render->x;
+    bool json = x->media == VR_MEDIA_JSON;
+    struct vr_texts *texts = vr_texts_new((json ? 2 : 1) * count + 2);
+    g_autofree struct vr_text **known = g_new(struct vr_text *, count);
+    g_autoptr(GString) buffer = g_string_sized_new(8192);
+    g_autofree char *begin = json ? g_strdup_printf("{\"%s\":[", type->singular)
+                                  : g_strdup_printf("%s<%s>", vr_xml_prolog, type->plural);
+    g_autofree char *end = json ? g_strdup("]}") : g_strdup_printf("</%s>", type->plural);
+    struct vr_text *comma = vr_text_new(",", 1);
+    vr_cache_get(x->rest->cache, objects, count, x->prefix, x->media, known);
+    vr_texts_add_copy(texts, begin);
     for (unsigned i = 0; i < count; i++) {
         if (json && i > 0)
-            g_string_append_c(out, ',');
-        write_item(render, hooks, objects[i], out, true);
+            vr_texts_add(texts, vr_text_ref(comma));
+        vr_texts_add(texts, known[i] ? known[i] : make_text(render, hooks, objects[i], buffer));
     }
-    if (json)
-        g_string_append(out, "]}");
-    else
-        g_string_append_printf(out, "</%s>", type->plural);
+    vr_texts_add_copy(texts, end);
+    vr_text_unref(comma);
+    return texts;
+}
+
+static void write_known(struct render *render, const struct vr_codec_hooks *hooks, void *object,
+                        GString *out)
+{
+    const struct vr_exchange *x = render->x;
+    struct vr_text *text = NULL;
+    vr_cache_get(x->rest->cache, &object, 1, x->prefix, x->media, &text);
+    if (!text) {
+        g_autoptr(GString) buffer = g_string_sized_new(8192);
+        text = make_text(render, hooks, object, buffer);
+    }
+    g_string_append_len(out, text->bytes, (gssize)text->length);
+    vr_text_unref(text);
 }
 
 static void render_object(struct render *render, int status, const void *object)
@@ -248,7 +277,10 @@ static void render_object(struct render *render, int status, const void *object)
                   may_cache(x, ((const struct vr_object *)object)->type);
     if (x->media != VR_MEDIA_JSON)
         g_string_append(out, vr_xml_prolog);
-    write_item(render, &hooks, object, out, cached);
+    if (cached)
+        write_known(render, &hooks, (void *)(uintptr_t)object, out);
+    else
+        write_one(render, &hooks, object, out);
     g_string_free(render->scratch, TRUE);
     vr_reply(x->request, status, vr_media_type(x->media), out);
 }
@@ -280,10 +312,14 @@ void vr_render_list(struct vr_exchange *x, const struct vr_type *type, void *con
     render.below = true;
     render.route = vr_route_child(x->route, "-", 1, &(bool){ false });
     const struct vr_codec_hooks hooks = hooks_of(&render);
-    GString *out = g_string_sized_new(256 + (size_t)count * 4096);
     if (count > 0 && may_cache(x, type)) {
-        write_items(&render, &hooks, type, objects, count, out);
-    } else if (x->media == VR_MEDIA_JSON) {
+        struct vr_texts *texts = list_texts(&render, &hooks, type, objects, count);
+        vr_reply_texts(x->request, 200, vr_media_type(x->media), texts);
+        g_string_free(render.scratch, TRUE);
+        return;
+    }
+    GString *out = g_string_sized_new(256 + (size_t)count * 4096);
+    if (x->media == VR_MEDIA_JSON) {
         vr_json_write_collection(out, type, objects, count, &hooks);
     } else {
         g_string_append(out, vr_xml_prolog);

@@ -88,9 +88,17 @@ void vr_reply(struct vr_request *request, int status, const char *content_type, 
     struct vr_reply *reply = &request->reply;
     if (reply->body)
         g_string_free(reply->body, TRUE);
+    g_clear_pointer(&reply->texts, vr_texts_free);
     reply->status = status;
     reply->content_type = content_type;
     reply->body = body;
+}
+
+void vr_reply_texts(struct vr_request *request, int status, const char *content_type,
+                    struct vr_texts *texts)
+{
+    vr_reply(request, status, content_type, NULL);
+    request->reply.texts = texts;
 }
 
 void vr_reply_text(struct vr_request *request, int status, const char *content_type,

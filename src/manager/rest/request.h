@@ -10,6 +10,7 @@
  */
 
 #include "manager/rest/media.h"
+#include "manager/rest/text.h"
 #include "manager/rest/url.h"
 
 struct MHD_Connection;
@@ -25,7 +26,8 @@ typedef void vr_request_step(struct vr_request *request);
 struct vr_reply {
     int status;               /* 0: not answered yet */
     const char *content_type; /* static; NULL: XML */
-    GString *body;            /* NULL: empty */
+    GString *body;            /* NULL: empty, or: */
+    struct vr_texts *texts;   /* a long body; NULL: none */
     struct {
         const char *name; /* static */
         char *value;
@@ -72,6 +74,9 @@ bool vr_request_prefers(const struct vr_request *request, const char *word);
 
 /* Takes @body (may be NULL).  @content_type is static. */
 void vr_reply(struct vr_request *request, int status, const char *content_type, GString *body);
+/* The same with a body of pieces. */
+void vr_reply_texts(struct vr_request *request, int status, const char *content_type,
+                    struct vr_texts *texts);
 void vr_reply_text(struct vr_request *request, int status, const char *content_type,
                    const char *text);
 /* The body is the file behind @fd, which is taken, from its beginning to @size. */

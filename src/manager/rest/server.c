@@ -49,6 +49,7 @@ static void request_free(struct vr_request *request)
     }
     if (request->reply.body)
         g_string_free(request->reply.body, TRUE);
+    vr_texts_free(request->reply.texts);
     if (request->reply.fd >= 0)
         close(request->reply.fd);
     for (unsigned i = 0; i < request->reply.header_count; i++)
@@ -113,22 +114,43 @@ static void free_body(void *body)
     g_string_free(body, TRUE);
 }
 
+/* Pieces of a long body are copied a TLS record at a time. */
+#define BLOCK_BYTES 16384
+
+static ssize_t read_texts(void *texts, uint64_t at, char *out, size_t size)
+{
+    size_t got = vr_texts_read(texts, at, out, size);
+    return got ? (ssize_t)got : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void free_texts(void *texts)
+{
+    vr_texts_free(texts);
+}
+
+static struct MHD_Response *response_of(struct vr_reply *reply)
+{
+    GString *body = g_steal_pointer(&reply->body);
+    struct vr_texts *texts = g_steal_pointer(&reply->texts);
+    if (body)
+        return MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->str,
+                                                                      free_body, body);
+    if (texts)
+        return MHD_create_response_from_callback(vr_texts_length(texts), BLOCK_BYTES, read_texts,
+                                                 texts, free_texts);
+    if (reply->fd < 0)
+        return MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+    int fd = reply->fd;
+    reply->fd = -1; /* the response closes it */
+    return MHD_create_response_from_fd64(reply->fd_size, fd);
+}
+
 static enum MHD_Result send_reply(struct vr_request *request)
 {
     struct vr_reply *reply = &request->reply;
-    struct MHD_Response *response;
-    GString *body = g_steal_pointer(&reply->body);
-    if (body)
-        response = MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->str,
-                                                                          free_body, body);
-    else if (reply->fd >= 0)
-        response = MHD_create_response_from_fd64(reply->fd_size, reply->fd);
-    else
-        response = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = response_of(reply);
     if (!response)
         return MHD_NO;
-    if (!body)
-        reply->fd = -1; /* the response closes it */
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                             reply->content_type ? reply->content_type
                                                 : vr_media_type(VR_MEDIA_XML));
