@@ -26,12 +26,16 @@ iscsiadm -m node -o update -n 'node.conn[0].timeo.noop_out_interval' -v 2
 iscsiadm -m node -o update -n 'node.conn[0].timeo.noop_out_timeout' -v 2
 iscsiadm -m node -l >/dev/null
 """
-# Maps of which both paths are active.
-WHOLE = "multipathd show maps format '%w %N' raw | awk '$2 == 2 { print $1 }' | sort"
+# A line a LUN: its id and the number of its active paths.
+ACTIVE = "multipathd show paths raw format '%w %t' | awk '$2 == \"active\" { n[$1]++ } END { for (w in n) print w, n[w] }'"
 
 
-def maps(host):
-    return host.wait("[ $({0} | wc -l) = 2 ] && {0}".format(WHOLE)).out.split()
+def maps(host, limit=180):
+    """Ids of the two LUNs when both have two active paths and a device."""
+    host.wait("[ \"$(%s | grep -c ' 2$')\" = 2 ]" % ACTIVE, limit)
+    ids = sorted(line.split()[0] for line in host.run(ACTIVE).out.splitlines())
+    host.wait("ls " + " ".join("/dev/mapper/" + wwid for wwid in ids))
+    return ids
 
 
 def test_both_hosts_see_two_paths_to_the_same_luns(lab):
@@ -48,13 +52,14 @@ def test_a_lun_survives_the_loss_of_a_path(lab):
     one, two = lab.host("host1"), lab.host("host2")
     wwid = maps(one)[0]
     one.cut("nic1")
-    written = one.run("printf '%%-512s' 'over one path' | dd of=/dev/mapper/%s bs=512 seek=1 oflag=direct "
-                      "iflag=fullblock status=none" % wwid, limit=60)
-    assert written.status == 0
-    read = two.run("dd if=/dev/mapper/%s bs=512 skip=1 count=1 iflag=direct status=none" % wwid)
-    assert read.out.strip() == "over one path"
-    one.wait("multipathd show maps format '%w %N' raw | grep -q '1$'")
-    one.heal("nic1")
+    try:
+        one.run("printf '%%-512s' 'over one path' | dd of=/dev/mapper/%s bs=512 seek=1 oflag=direct "
+                "iflag=fullblock status=none" % wwid)
+        read = two.run("dd if=/dev/mapper/%s bs=512 skip=1 count=1 iflag=direct status=none" % wwid)
+        assert read.out.strip() == "over one path"
+        one.wait("%s | grep -q '^%s 1$'" % (ACTIVE, wwid))
+    finally:
+        one.heal("nic1")
     assert wwid in maps(one)
 
 
@@ -63,4 +68,4 @@ def test_ids_stay_when_the_target_was_without_power(lab):
     before = maps(one)
     store.power_off()
     store.power_on()
-    assert one.wait("[ $({0} | wc -l) = 2 ] && {0}".format(WHOLE), limit=120).out.split() == before
+    assert maps(one) == before
