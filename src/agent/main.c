@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/enroll/renewal.h"
+#include "agent/doctor/doctor.h"
 #include "agent/image/image.h"
 #include "agent/verbs/storage.h"
 #include "agent/verbs/verbs.h"
@@ -32,7 +33,9 @@ static const char usage[] =
     "  --help          print this\n"
     "\n"
     "  register        ask a Manager to take this machine as a host\n"
-    "  enroll          the host's key and certificate; both explain themselves with --help\n";
+    "  enroll          the host's key and certificate\n"
+    "  doctor          what is wrong with this host; --mend mends what it can\n"
+    "                  all of them explain themselves with --help\n";
 
 #define DEFAULT_CONFIG "/etc/vireo/agent.conf"
 
@@ -344,6 +347,8 @@ int main(int argc, char **argv)
 {
     const char *path = g_file_test(DEFAULT_CONFIG, G_FILE_TEST_EXISTS) ? DEFAULT_CONFIG : NULL;
     become_enroll(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], "doctor"))
+        return vr_doctor_main(argc - 1, argv + 1);
     int ends = read_arguments(argc, argv, &path);
     if (ends)
         return ends - 1;

@@ -73,6 +73,13 @@ struct vr_domain_capabilities {
 struct vr_domain_capabilities *vr_domains_capabilities(struct vr_domains *domains);
 void vr_domain_capabilities_free(struct vr_domain_capabilities *capabilities);
 
+/*
+ * Without an agent, for who looks for faults: connects, and asks whether machines can run as @config
+ * wants them to.  *@ret_text says what is there; owned.
+ */
+bool vr_domains_probe(const struct vr_agent_config *config, char **ret_text,
+                      struct vr_error **error);
+
 /* The clock of notify_time and statusTime. */
 uint64_t vr_domain_clock(void);
 

@@ -306,6 +306,91 @@ bool vr_identity_expires(const struct vr_agent_config *config, int64_t *ret_expi
     return true;
 }
 
+static char *take_text(struct vr_error **error)
+{
+    char *text = vr_error_text(*error);
+    g_clear_pointer(error, vr_error_free);
+    return text;
+}
+
+static bool has_use(gnutls_x509_crt_t certificate, const char *wanted)
+{
+    char oid[128];
+    for (unsigned i = 0;; i++) {
+        size_t size = sizeof(oid);
+        int rc = gnutls_x509_crt_get_key_purpose_oid(certificate, i, oid, &size, NULL);
+        if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+            return i == 0; /* none is named: all are allowed */
+        if (rc < 0 || strcmp(oid, wanted) == 0)
+            return rc >= 0;
+    }
+}
+
+static void look_at_certificate(const struct vr_agent_config *config, gnutls_x509_crt_t own,
+                                const struct bundle *authorities, struct vr_identity_facts *ret)
+{
+    vr_auto_error struct vr_error *ignored = NULL;
+    auto_key key = NULL;
+    auto_key fresh = NULL;
+    g_autofree char *waiting = g_strconcat(config->key, ".new", NULL);
+    char name[256];
+    size_t size = sizeof(name);
+    if (!load_key(config->key, &key, &ignored))
+        g_clear_pointer(&ignored, vr_error_free);
+    (void)load_key(waiting, &fresh, &ignored);
+    ret->belongs = belongs(own, key);
+    ret->belongs_waiting = belongs(own, fresh);
+    ret->is_signed = is_signed_by(own, authorities->certificates, authorities->count);
+    ret->has_uses =
+        has_use(own, GNUTLS_KP_TLS_WWW_SERVER) && has_use(own, GNUTLS_KP_TLS_WWW_CLIENT);
+    ret->begins = gnutls_x509_crt_get_activation_time(own);
+    ret->ends = gnutls_x509_crt_get_expiration_time(own);
+    if (gnutls_x509_crt_get_dn_by_oid(own, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) == 0)
+        ret->name = g_strdup(name);
+}
+
+void vr_identity_look(const struct vr_agent_config *config, struct vr_identity_facts *ret)
+{
+    auto_bundle own = { 0 };
+    auto_bundle authorities = { 0 };
+    auto_key key = NULL;
+    vr_auto_error struct vr_error *error = NULL;
+    *ret = (struct vr_identity_facts){ 0 };
+    if (!has_paths(config, &error)) {
+        ret->key_fault = vr_error_text(error);
+        ret->certificate_fault = g_strdup(ret->key_fault);
+        ret->authority_fault = g_strdup(ret->key_fault);
+        return;
+    }
+    if (!load_key(config->key, &key, &error))
+        ret->key_fault = take_text(&error);
+    else if (!key)
+        ret->key_fault = g_strdup_printf("%s is missing.", config->key);
+    if (load_bundle(config->ca, &authorities, &error))
+        ret->authority_ends = gnutls_x509_crt_get_expiration_time(authorities.certificates[0]);
+    else
+        ret->authority_fault = take_text(&error);
+    if (load_bundle(config->certificate, &own, &error))
+        look_at_certificate(config, own.certificates[0], &authorities, ret);
+    else
+        ret->certificate_fault = take_text(&error);
+}
+
+void vr_identity_facts_done(struct vr_identity_facts *facts)
+{
+    g_free(facts->key_fault);
+    g_free(facts->certificate_fault);
+    g_free(facts->authority_fault);
+    g_free(facts->name);
+}
+
+bool vr_identity_finish(const struct vr_agent_config *config, struct vr_error **error)
+{
+    auto_bundle own = { 0 };
+    return has_paths(config, error) && load_bundle(config->certificate, &own, error) &&
+           install_key(config, own.certificates[0], error);
+}
+
 /* --- the Manager --- */
 
 static char *manager_path(const struct vr_agent_config *config)

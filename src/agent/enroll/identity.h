@@ -38,6 +38,21 @@ bool vr_identity_accept(const struct vr_agent_config *config, const char *pem,
 bool vr_identity_trust(const struct vr_agent_config *config, const char *pem,
                        struct vr_error **error);
 
+/* What is in place, for who looks for faults. */
+struct vr_identity_facts {
+    char *key_fault, *certificate_fault, *authority_fault; /* NULL: the file can be used */
+    bool belongs;         /* the certificate, to the key */
+    bool belongs_waiting; /* it belongs to the key that waits: putting both in place was cut short */
+    bool is_signed;       /* by the authority */
+    bool has_uses;        /* of a TLS server and of a client */
+    int64_t begins, ends, authority_ends; /* epoch, seconds */
+    char *name;                           /* common name of the certificate, or NULL */
+};
+void vr_identity_look(const struct vr_agent_config *config, struct vr_identity_facts *ret);
+void vr_identity_facts_done(struct vr_identity_facts *facts);
+/* Ends what was cut short: vr_identity_facts.belongs_waiting. */
+bool vr_identity_finish(const struct vr_agent_config *config, struct vr_error **error);
+
 /* Whether less than a third of the certificate's life is left, or nothing at all. */
 bool vr_identity_is_due(const struct vr_agent_config *config, bool *ret_due,
                         struct vr_error **error);

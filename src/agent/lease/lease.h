@@ -33,3 +33,6 @@ struct vr_lease_driver {
 };
 
 extern const struct vr_lease_driver vr_lease_single;
+
+/* Whether the sanlock daemon takes connections. */
+bool vr_lease_daemon_answers(struct vr_error **error);

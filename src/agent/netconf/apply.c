@@ -177,3 +177,35 @@ bool vr_netconf_need_bridge(const char *bridge, struct vr_error **error)
         return true;
     return ip(error, "link", "add", "name", bridge, "type", "bridge", NULL);
 }
+
+static bool is_up(const char *device)
+{
+    g_autofree char *flags = vr_proc_read("/sys/class/net/%s/flags", device);
+    return flags && (g_ascii_strtoull(flags, NULL, 0) & 1); /* IFF_UP */
+}
+
+char *vr_network_fault(const struct vr_network *network)
+{
+    const char *bridge = network->name;
+    const char *lower = network->nic ? network->nic : network->bonding;
+    if (!exists(bridge))
+        return g_strdup_printf("The bridge %s is missing.", bridge);
+    if (!is_bridge(bridge))
+        return g_strdup_printf("%s is an interface of another kind than a bridge.", bridge);
+    if (!is_up(bridge))
+        return g_strdup_printf("The bridge %s is down.", bridge);
+    if (lower) {
+        g_autofree char *device =
+            network->vlan ? g_strdup_printf("%s.%u", lower, network->vlan) : g_strdup(lower);
+        if (!exists(device))
+            return g_strdup_printf("The interface %s below %s is missing.", device, bridge);
+        g_autofree char *master = master_of(device);
+        if (g_strcmp0(master, bridge) != 0)
+            return g_strdup_printf("The interface %s is not below %s.", device, bridge);
+        if (!is_up(device))
+            return g_strdup_printf("The interface %s below %s is down.", device, bridge);
+    }
+    if (network->address && !has_address(bridge, network->address))
+        return g_strdup_printf("%s lacks the address %s.", bridge, network->address);
+    return NULL;
+}

@@ -31,6 +31,13 @@ char *vr_netconf_address(const char *network);
 #define VR_NETCONF_DUMMY ";vdsmdummy;"
 bool vr_netconf_need_bridge(const char *bridge, struct vr_error **error);
 
+/* Without an agent, for who looks for faults: every network that a boot restores; @fault is NULL
+ * when the kernel agrees.  vr_netconf_mend() makes one again. */
+typedef void vr_netconf_found(const char *network, const char *fault, void *arg);
+void vr_netconf_look(const struct vr_agent_config *config, vr_netconf_found *found, void *arg);
+bool vr_netconf_mend(const struct vr_agent_config *config, const char *network,
+                     struct vr_error **error);
+
 /* Blocks, at most the connectivity timeout and some seconds. */
 bool vr_netconf_setup(struct vr_netconf *netconf,
                       const struct vr_rpc_host_setup_networks_params *want,

@@ -40,5 +40,8 @@ struct vr_network *vr_network_read(const char *dir, const char *name);
 bool vr_network_apply(struct vr_network *network, struct vr_error **error);
 bool vr_network_remove(const struct vr_network *network, struct vr_error **error);
 
+/* Where the kernel does not agree; owned, or NULL when it does. */
+char *vr_network_fault(const struct vr_network *network);
+
 /* Whether the bridge counts as a network of its name. */
 bool vr_netconf_is_network(struct vr_netconf *netconf, const char *bridge);
