@@ -12,6 +12,12 @@
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
 
+/* A name for the linker to ask for. */
+void vr_tsan_between(void);
+void vr_tsan_between(void)
+{
+}
+
 /* What is between the program and GLib is not looked at itself. */
 #define BETWEEN __attribute__((no_sanitize("thread")))
 /* Of the library that would have been called. */
