@@ -20,3 +20,12 @@ bool vr_disks_attach_existing(struct vr_txn *txn, const struct vr_vm *vm,
 bool vr_disks_leave_vm(struct vr_txn *txn, const struct vr_vm *vm, bool remove,
                        const struct vr_call *call, char **ret_job_id, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);
+
+/* Adds a disk (taken; its size, names, content type and owner are set) for what no machine attaches,
+ * with the job that makes its volume on @domain.  Returns the job's id, owned. */
+char *vr_disks_make_memory(struct vr_txn *txn, const struct vr_call *call, struct vr_disk *disk,
+                           const struct vr_storage_domain *domain, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);
+/* Starts the job that removes such a disk; false and why, when that cannot be done now. */
+bool vr_disks_drop(struct vr_txn *txn, const char *disk_id, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);

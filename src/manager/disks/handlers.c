@@ -79,6 +79,23 @@ void vr_disk_update(struct vr_call *call)
         update_disk(call, disk, call->body);
 }
 
+/* The memory of a suspended machine goes when the machine goes on, or is stopped. */
+static bool holds_memory(struct vr_engine *engine, const struct vr_disk *disk,
+                         struct vr_error **error) VR_REQUIRES(vr_role_engine);
+static bool holds_memory(struct vr_engine *engine, const struct vr_disk *disk,
+                         struct vr_error **error)
+{
+    const struct vr_vm *vm =
+        VR_PEEK(vr_engine_head(engine), VM, vm, VR_LINK_ID(disk, memory_of));
+    if (!vm || (g_strcmp0(VR_LINK_ID(vm, memory_disk), disk->id) != 0 &&
+                g_strcmp0(VR_LINK_ID(vm, metadata_disk), disk->id) != 0))
+        return false;
+    vr_error_set(error, &vr_fault_disk_in_use,
+                 "Cannot remove Virtual Disk. It holds the memory of the suspended virtual machine "
+                 "%s.", vm->name);
+    return true;
+}
+
 static void remove_disk(struct vr_call *call, const struct vr_disk *disk)
     VR_REQUIRES(vr_role_engine);
 static void remove_disk(struct vr_call *call, const struct vr_disk *disk)
@@ -90,6 +107,8 @@ static void remove_disk(struct vr_call *call, const struct vr_disk *disk)
     if (vm)
         vr_error_set(&error, &vr_fault_disk_in_use,
                      "Cannot remove Virtual Disk. Virtual machine %s runs with it.", vm->name);
+    else if (holds_memory(call->engine, disk, &error))
+        ; /* the error says whose */
     else if (disk_is_free(call->engine, disk, "remove", &error))
         job = disk_remove(txn, call, disk, NULL, &error);
     if (!job) {
@@ -168,6 +187,10 @@ static bool check_attachable(struct vr_engine *engine, const struct vr_disk *dis
 static bool check_attachable(struct vr_engine *engine, const struct vr_disk *disk,
                              struct vr_error **error)
 {
+    if (VR_LINK_ID(disk, memory_of)) {
+        vr_error_set(error, &vr_fault_disk_in_use, "The disk holds memory, not a file system.");
+        return false;
+    }
     if (vr_inventory_count_by(vr_engine_head(engine), VR_KIND_DISK_ATTACHMENT, "disk", disk->id) == 0)
         return true;
     if (VR_GET(disk, shareable, false))

@@ -128,6 +128,21 @@ static void created(struct vr_job_run *run, const void *result, int code, const 
         task_started(run, answer->value);
 }
 
+/* DISKTYPE of a volume (facts/storage-format.md 6). */
+static const char *type_word(enum vr_disk_content_type type)
+{
+    switch (type) {
+    case VR_DISK_CONTENT_TYPE_MEMORY_DUMP_VOLUME:
+        return "MEMD";
+    case VR_DISK_CONTENT_TYPE_MEMORY_METADATA_VOLUME:
+        return "MEMM";
+    case VR_DISK_CONTENT_TYPE_ISO:
+        return "ISOF";
+    default:
+        return "DATA";
+    }
+}
+
 static void create(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void create(struct vr_job_run *run)
 {
@@ -153,9 +168,7 @@ static void create(struct vr_job_run *run)
     VR_SET(params, preallocate,
            VR_GET(disk, sparse, true) ? VR_RPC_SPARSE : VR_RPC_PREALLOCATED);
     VR_SET_STRING(params, disk_type,
-                  VR_GET(disk, content_type, VR_DISK_CONTENT_TYPE_DATA) == VR_DISK_CONTENT_TYPE_ISO
-                      ? "ISOF"
-                      : "DATA");
+                  type_word(VR_GET(disk, content_type, VR_DISK_CONTENT_TYPE_DATA)));
     VR_SET_STRING(params, desc, "{}");
     VR_SET_STRING(params, src_img_uuid, VR_UUID_ZERO);
     VR_SET_STRING(params, src_vol_uuid, VR_UUID_ZERO);

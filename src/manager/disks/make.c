@@ -68,6 +68,7 @@ bool disk_is_free(struct vr_engine *engine, const struct vr_disk *disk, const ch
     return vr_locks_free(engine, &lock, 1, error);
 }
 
+/* @call: who asked for it; NULL: the Manager itself. */
 static char *start(struct vr_txn *txn, const struct vr_call *call, const struct vr_job_type *type,
                    struct vr_disk_job_context *context, const char *what, const char *alias)
     VR_REQUIRES(vr_role_engine);
@@ -88,8 +89,8 @@ static char *start(struct vr_txn *txn, const struct vr_call *call, const struct 
                                      .description = description,
                                      .locks = locks,
                                      .lock_count = count,
-                                     .user_id = call->caller ? call->caller->user_id : NULL,
-                                     .correlation_id = call->correlation_id }));
+                                     .user_id = call && call->caller ? call->caller->user_id : NULL,
+                                     .correlation_id = call ? call->correlation_id : NULL }));
 }
 
 static struct vr_disk_job_context *context_new(const struct vr_disk *disk,
@@ -282,4 +283,28 @@ char *disk_remove(struct vr_txn *txn, const struct vr_call *call, const struct v
         VR_SET(VR_EDIT(txn, DISK, disk, more->items[i]), status, VR_DISK_STATUS_LOCKED);
     }
     return start(txn, call, &vr_job_remove_disk, context, "Removing", disk->alias);
+}
+
+/* --- the memory of suspended machines --- */
+
+char *vr_disks_make_memory(struct vr_txn *txn, const struct vr_call *call, struct vr_disk *disk,
+                           const struct vr_storage_domain *domain, struct vr_error **error)
+{
+    enum vr_storage_type type = domain->storage ? VR_GET(domain->storage, type, VR_STORAGE_TYPE_NFS)
+                                                : VR_STORAGE_TYPE_NFS;
+    VR_SET(disk, format, VR_DISK_FORMAT_RAW);
+    VR_SET(disk, sparse, type != VR_STORAGE_TYPE_ISCSI && type != VR_STORAGE_TYPE_FCP);
+    VR_SET_LINK(disk, storage_domain, storage_domain, domain->id);
+    return disk_make(txn, call, disk, NULL, error);
+}
+
+bool vr_disks_drop(struct vr_txn *txn, const char *disk_id, struct vr_error **error)
+{
+    const struct vr_disk *disk = vr_txn_peek(txn, VR_KIND_DISK, disk_id);
+    if (!disk)
+        return true;
+    if (!disk_is_free(vr_txn_engine(txn), disk, "remove", error))
+        return false;
+    g_autofree char *job = disk_remove(txn, NULL, disk, NULL, error);
+    return job != NULL;
 }

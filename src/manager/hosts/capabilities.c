@@ -88,6 +88,7 @@ static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabiliti
     }
     VR_SET(VR_SUB(host, transparent_huge_pages, transparent_huge_pages), enabled, true);
     VR_SET_STRING(host, online_cpus, caps->online_cpus);
+    VR_SET_STRING(host, boot_id, caps->boot_uuid);
     g_auto(GStrv) flags = g_strsplit(caps->cpu_flags ? caps->cpu_flags : "", ",", 4096);
     VR_CLEAR(host, cpu_flags);
     for (unsigned i = 0; flags[i]; i++)

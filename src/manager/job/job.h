@@ -96,6 +96,10 @@ void vr_job_errand(struct vr_job_run *run, struct vr_errand *errand, vr_job_erra
     VR_REQUIRES(vr_role_engine);
 /* Calls @fn after @ms: polling, retry. */
 void vr_job_after(struct vr_job_run *run, int64_t ms, vr_step_fn *fn) VR_REQUIRES(vr_role_engine);
+/* Waits for another job, which this one started or knows of; one that is long gone ended well. */
+typedef void vr_job_awaited(struct vr_job_run *run, bool failed, const struct vr_error *error);
+void vr_job_await(struct vr_job_run *run, const char *job_id, vr_job_awaited *done)
+    VR_REQUIRES(vr_role_engine);
 /*
  * From now on until the run is over: calls @fn inside every transaction of others that changes an
  * entity which the job holds exclusively, before it is committed, with that transaction in run->txn.

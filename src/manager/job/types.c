@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/job/job.h"
 
-extern const struct vr_job_type vr_job_run_vm, vr_job_change_disc, vr_job_add_disk, vr_job_extend_disk,
-    vr_job_remove_disk;
+extern const struct vr_job_type vr_job_run_vm, vr_job_suspend_vm, vr_job_change_disc;
+extern const struct vr_job_type vr_job_add_disk, vr_job_extend_disk, vr_job_remove_disk;
 extern const struct vr_job_type vr_job_deploy_host, vr_job_enroll_host;
 extern const struct vr_job_type vr_job_fence_host;
 extern const struct vr_job_type vr_job_add_storage_domain, vr_job_remove_storage_domain,
@@ -16,6 +16,7 @@ extern const struct vr_job_type vr_job_add_storage_domain, vr_job_remove_storage
  */
 const struct vr_job_type *const vr_job_types[] = {
     &vr_job_run_vm,
+    &vr_job_suspend_vm,
     &vr_job_change_disc,
     &vr_job_add_disk,
     &vr_job_extend_disk,

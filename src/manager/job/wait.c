@@ -13,6 +13,7 @@ struct pending {
     vr_job_errand_done *errand;
     vr_step_fn *step;
     vr_job_ended *ended;
+    vr_job_awaited *awaited;
     void *arg;
 };
 
@@ -136,4 +137,24 @@ void vr_job_watch(struct vr_engine *engine, const char *job_id, vr_job_ended *fn
     pending->ended = fn;
     pending->arg = arg;
     vr_engine_after(engine, 0, already_ended, pending);
+}
+
+static void awaited(struct vr_engine *engine, const char *job_id, bool failed,
+                    const struct vr_error *error, void *arg) VR_REQUIRES(vr_role_engine);
+static void awaited(struct vr_engine *engine, const char *job_id, bool failed,
+                    const struct vr_error *error, void *arg)
+{
+    struct pending pending;
+    struct run *run = take(arg, &pending);
+    if (run)
+        pending.awaited(&run->base, failed, error);
+}
+
+void vr_job_await(struct vr_job_run *base, const char *job_id, vr_job_awaited *done)
+{
+    struct run *run = (struct run *)(uintptr_t)base;
+    struct pending *pending = pending_new(run->job->jobs, base->job_id);
+    pending->serial = run->serial;
+    pending->awaited = done;
+    vr_job_watch(base->engine, job_id, awaited, pending);
 }

@@ -269,7 +269,7 @@ void vr_vm_update(struct vr_call *call)
     VR_CLEAR(wanted, template);
     if (!moved || !settle_links(call, wanted, &error))
         goto fail;
-    later = vm_is_running(vm_status(vm)) ? split_next_run(wanted, vm) : NULL;
+    later = vm_status(vm) != VR_VM_STATUS_DOWN ? split_next_run(wanted, vm) : NULL;
     checked = vr_copy(edit);
     vr_merge(checked, wanted);
     if (later)

@@ -91,18 +91,14 @@ static void ask_host(struct vr_call *call, const struct vr_vm *vm, const struct 
                         simple_answer, simple);
 }
 
-/* The machine of the path in one of the statuses of @allowed (a bit each), on a host. */
-#define IN(status) (1U << (status))
-static const struct vr_vm *target(struct vr_call *call, const char *verb, unsigned allowed,
-                                  struct vr_error **error) VR_REQUIRES(vr_role_engine);
-static const struct vr_vm *target(struct vr_call *call, const char *verb, unsigned allowed,
-                                  struct vr_error **error)
+const struct vr_vm *vm_target(struct vr_call *call, const char *verb, unsigned allowed,
+                              struct vr_error **error)
 {
     const struct vr_vm *vm = vr_call_target(call, VR_KIND_VM, error);
     if (!vm)
         return NULL;
     enum vr_vm_status status = vm_status(vm);
-    if (!(allowed & IN(status))) {
+    if (!(allowed & VM_IN(status))) {
         if (!vm_is_running(status) && status != VR_VM_STATUS_IMAGE_LOCKED)
             vr_error_set(error, &vr_fault_vm_is_not_running, "Cannot %s VM. VM is not running.",
                          verb);
@@ -120,10 +116,10 @@ static const struct vr_vm *target(struct vr_call *call, const char *verb, unsign
 }
 
 #define RUNNING                                                                                    \
-    (IN(VR_VM_STATUS_UP) | IN(VR_VM_STATUS_POWERING_UP) | IN(VR_VM_STATUS_POWERING_DOWN) |         \
-     IN(VR_VM_STATUS_REBOOT_IN_PROGRESS) | IN(VR_VM_STATUS_PAUSED) |                               \
-     IN(VR_VM_STATUS_NOT_RESPONDING) | IN(VR_VM_STATUS_MIGRATING) |                                \
-     IN(VR_VM_STATUS_WAIT_FOR_LAUNCH))
+    (VM_IN(VR_VM_STATUS_UP) | VM_IN(VR_VM_STATUS_POWERING_UP) | VM_IN(VR_VM_STATUS_POWERING_DOWN) |         \
+     VM_IN(VR_VM_STATUS_REBOOT_IN_PROGRESS) | VM_IN(VR_VM_STATUS_PAUSED) |                               \
+     VM_IN(VR_VM_STATUS_NOT_RESPONDING) | VM_IN(VR_VM_STATUS_MIGRATING) |                                \
+     VM_IN(VR_VM_STATUS_WAIT_FOR_LAUNCH))
 
 /* --- start --- */
 
@@ -198,8 +194,7 @@ static void discard_memory(struct vr_call *call, const struct vr_vm *vm)
     struct vr_event_about who = about(call, vm);
     struct vr_vm *edit = VR_EDIT(txn, VM, vm, vm->id);
     vm_set_down(txn, edit, 0, EXIT_ADMIN, "The saved state was discarded.");
-    VR_CLEAR(edit, suspended_memory_volume);
-    VR_CLEAR(edit, suspended_metadata_volume);
+    memory_drop(txn, edit);
     vr_event_add(txn, VR_EVENT_USER_STOP_VM, &who, NULL);
     vr_call_commit_action(call, txn, NULL);
 }
@@ -218,7 +213,7 @@ void vr_vm_stop(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
     const struct vr_vm *vm =
-        target(call, "stop", RUNNING | IN(VR_VM_STATUS_SUSPENDED), &error);
+        vm_target(call, "stop", RUNNING | VM_IN(VR_VM_STATUS_SUSPENDED), &error);
     if (!vm) {
         vr_call_fail(call, &error);
         return;
@@ -255,9 +250,9 @@ void vr_vm_shutdown(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
     const struct vr_vm *vm =
-        target(call, "shutdown",
-               IN(VR_VM_STATUS_UP) | IN(VR_VM_STATUS_POWERING_UP) |
-                   IN(VR_VM_STATUS_REBOOT_IN_PROGRESS) | IN(VR_VM_STATUS_POWERING_DOWN),
+        vm_target(call, "shutdown",
+               VM_IN(VR_VM_STATUS_UP) | VM_IN(VR_VM_STATUS_POWERING_UP) |
+                   VM_IN(VR_VM_STATUS_REBOOT_IN_PROGRESS) | VM_IN(VR_VM_STATUS_POWERING_DOWN),
                &error);
     if (!vm) {
         vr_call_fail(call, &error);
@@ -286,7 +281,7 @@ void vr_vm_reboot(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
     const struct vr_vm *vm =
-        target(call, "reboot", IN(VR_VM_STATUS_UP) | IN(VR_VM_STATUS_POWERING_UP), &error);
+        vm_target(call, "reboot", VM_IN(VR_VM_STATUS_UP) | VM_IN(VR_VM_STATUS_POWERING_UP), &error);
     if (!vm) {
         vr_call_fail(call, &error);
         return;
@@ -312,10 +307,10 @@ static void was_reset(struct vr_txn *txn, struct vr_call *call, struct vr_vm *vm
 void vr_vm_reset(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
-    const struct vr_vm *vm = target(call, "reset",
-                                    IN(VR_VM_STATUS_UP) | IN(VR_VM_STATUS_POWERING_UP) |
-                                        IN(VR_VM_STATUS_REBOOT_IN_PROGRESS) |
-                                        IN(VR_VM_STATUS_POWERING_DOWN),
+    const struct vr_vm *vm = vm_target(call, "reset",
+                                    VM_IN(VR_VM_STATUS_UP) | VM_IN(VR_VM_STATUS_POWERING_UP) |
+                                        VM_IN(VR_VM_STATUS_REBOOT_IN_PROGRESS) |
+                                        VM_IN(VR_VM_STATUS_POWERING_DOWN),
                                     &error);
     if (!vm) {
         vr_call_fail(call, &error);

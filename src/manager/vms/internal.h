@@ -14,7 +14,10 @@ struct placement;
 struct vms {
     struct vr_engine *engine;
     struct placement *placement;
-    GHashTable *clocks; /* VM id → int64_t *: the host's clock of the newest report (10.4) */
+    /* Host id → VM id → int64_t *: the host's clock of the newest report (10.4).  Every boot and every
+     * host has a clock of its own; nothing of an older connection comes after a new one. */
+    GHashTable *clocks;
+    GHashTable *garbage; /* ids of memory disks to be removed */
 };
 
 struct vms *vms_state(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);
@@ -40,6 +43,7 @@ enum exit_reason {
     EXIT_ADMIN = 6,
     EXIT_GUEST = 7,
     EXIT_MISSING = 9,
+    EXIT_DESTROYED_STARTING = 10,
 };
 #define STOPPED_BY_ADMIN "Admin shut down from the engine"
 
@@ -58,9 +62,43 @@ void vm_set_status(struct vr_txn *txn, struct vr_vm *vm, enum vr_vm_status statu
 void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_t exit_reason,
                  const char *message) VR_REQUIRES(vr_role_engine);
 
-/* --- run.c --- */
+/* The VM is saved: no host runs it, and all that its next start needs is kept. */
+void vm_set_suspended(struct vr_txn *txn, struct vr_vm *vm) VR_REQUIRES(vr_role_engine);
 
-extern const struct vr_job_type vr_job_run_vm;
+/* --- handlers_run.c --- */
+
+/* The machine of the path in one of the statuses of @allowed (a bit each), on a host. */
+#define VM_IN(status) (1U << (status))
+const struct vr_vm *vm_target(struct vr_call *call, const char *verb, unsigned allowed,
+                              struct vr_error **error) VR_REQUIRES(vr_role_engine);
+
+/* --- memory.c: where the memory of suspended machines lies --- */
+
+struct vm_memory {
+    const char *domain_id, *pool_id;
+    const struct vr_disk *dump, *metadata;
+};
+/* Chooses a storage domain for @vm's memory, adds its disks and the jobs that make them to @txn (the
+ * jobs' ids to @context), and names them in @vm.  @ret_domain_id is owned. */
+bool memory_make(struct vr_txn *txn, const struct vr_call *call, struct vr_vm *vm,
+                 struct vr_suspend_vm_context *context, char **ret_domain_id,
+                 struct vr_error **error) VR_REQUIRES(vr_role_engine);
+/* Where it is, when it can be used now.  Borrowed from the head. */
+bool memory_find(struct vr_engine *engine, const struct vr_vm *vm, struct vm_memory *ret,
+                 struct vr_error **error) VR_REQUIRES(vr_role_engine);
+/* As VM.create and VM.hibernate take it (the text is owned). */
+void memory_describe(const struct vm_memory *memory, struct vr_rpc_vm_parameters *parameters);
+char *memory_handle(const struct vm_memory *memory);
+/* Inside @txn: @vm needs it no more.  Its disks go, now or when their storage can be reached. */
+void memory_drop(struct vr_txn *txn, struct vr_vm *vm) VR_REQUIRES(vr_role_engine);
+void memory_begin(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);
+
+/* --- suspend.c, start_job.c --- */
+
+extern const struct vr_job_type vr_job_suspend_vm, vr_job_run_vm;
+
+/* --- start.c, run.c --- */
+
 /* Validates and starts: places @vm and adds the job to @txn.  @run_once may be NULL.  Returns the
  * job's id (borrowed), or NULL and an error. */
 const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr_vm *run_once,

@@ -18,8 +18,22 @@ static void *start(struct vr_engine *engine)
     struct vms *vms = g_new0(struct vms, 1);
     vms->engine = engine;
     vms->placement = placement_new(engine);
-    vms->clocks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    vms->clocks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                        (GDestroyNotify)g_hash_table_unref);
+    vms->garbage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return vms;
+}
+
+static void host_state(void *state, const char *host_id, bool connected, const char *reason)
+{
+    struct vms *vms = state;
+    g_hash_table_remove(vms->clocks, host_id);
+}
+
+static void begin(void *state) VR_REQUIRES(vr_role_engine);
+static void begin(void *state)
+{
+    memory_begin(((struct vms *)state)->engine);
 }
 
 static void stop(void *state)
@@ -27,11 +41,14 @@ static void stop(void *state)
     struct vms *vms = state;
     placement_free(vms->placement);
     g_hash_table_destroy(vms->clocks);
+    g_hash_table_destroy(vms->garbage);
     g_free(vms);
 }
 
 const struct vr_module vr_vms_module = {
     .name = "vms",
     .start = start,
+    .begin = begin,
     .stop = stop,
+    .host_state = host_state,
 };

@@ -40,16 +40,21 @@ static int status_from_host(const char *word)
 }
 
 /* The host's clock (10.4): an older report than the newest seen is dropped.  Equal ones pass. */
-static bool is_news(struct vms *vms, const char *vm_id, int64_t clock)
+static bool is_news(struct vms *vms, const char *host_id, const char *vm_id, int64_t clock)
 {
     if (clock <= 0)
         return true;
-    int64_t *known = g_hash_table_lookup(vms->clocks, vm_id);
+    GHashTable *clocks = g_hash_table_lookup(vms->clocks, host_id);
+    if (!clocks) {
+        clocks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        g_hash_table_insert(vms->clocks, g_strdup(host_id), clocks);
+    }
+    int64_t *known = g_hash_table_lookup(clocks, vm_id);
     if (known && *known > clock)
         return false;
     if (!known) {
         known = g_new(int64_t, 1);
-        g_hash_table_insert(vms->clocks, g_strdup(vm_id), known);
+        g_hash_table_insert(clocks, g_strdup(vm_id), known);
     }
     *known = clock;
     return true;
@@ -80,11 +85,6 @@ static void went_down(const struct news *news)
     enum vr_vm_status before = vm_status(vm);
     struct vr_event_about who = about(news);
 
-    if (reason == EXIT_SAVED && code == 0 && before == VR_VM_STATUS_SAVING_STATE) {
-        vm_set_down(news->txn, vm, code, reason, message);
-        vm_set_status(news->txn, vm, VR_VM_STATUS_SUSPENDED);
-        return;
-    }
     if (vm_job(vr_txn_engine(news->txn), vm)) {
         vm_note_exit(vm, code, reason, message);
         return;
@@ -125,25 +125,25 @@ static void changed(const struct news *news, enum vr_vm_status now)
 {
     struct vr_vm *vm = news->vm;
     enum vr_vm_status before = vm_status(vm);
+    const struct vr_job_type *job = vm_job(vr_txn_engine(news->txn), vm);
     struct vr_event_about who = about(news);
 
-    if (now == before)
+    /* The job knows best what the host is about with it. */
+    if (job == &vr_job_suspend_vm && now != VR_VM_STATUS_DOWN)
+        now = VR_VM_STATUS_SAVING_STATE;
+    if (now == before || (before == VR_VM_STATUS_RESTORING_STATE && now == VR_VM_STATUS_WAIT_FOR_LAUNCH))
         return;
     if (now == VR_VM_STATUS_DOWN) {
         went_down(news);
         return;
     }
     /* Its end is noted or asked for: the job that has it in hand sees to it. */
-    if ((VR_HAS(vm, exit_code) || VR_GET(vm, initiated_stop, false)) &&
-        vm_job(vr_txn_engine(news->txn), vm))
+    if ((VR_HAS(vm, exit_code) || VR_GET(vm, initiated_stop, false)) && job)
         return;
     if (now == VR_VM_STATUS_PAUSED) {
         paused(news);
         return;
     }
-    /* Saving goes on until the host says down; a machine that powers up is not waiting any more. */
-    if (before == VR_VM_STATUS_SAVING_STATE && now == VR_VM_STATUS_UP)
-        return;
     if (before == VR_VM_STATUS_UNKNOWN)
         vr_event_add(news->txn, VR_EVENT_VM_STATUS_RESTORED, &who, "OldStatus", "unknown",
                      "NewStatus", vr_enum_word(&vr_enum_vm_status, (int)now), NULL);
@@ -154,7 +154,8 @@ static void changed(const struct news *news, enum vr_vm_status now)
         vr_event_add(news->txn, VR_EVENT_VM_RECOVERED_FROM_PAUSE_ERROR, &who, NULL);
     vm_set_status(news->txn, vm, now);
     if (now == VR_VM_STATUS_UP &&
-        (before == VR_VM_STATUS_WAIT_FOR_LAUNCH || before == VR_VM_STATUS_POWERING_UP))
+        (before == VR_VM_STATUS_WAIT_FOR_LAUNCH || before == VR_VM_STATUS_POWERING_UP ||
+         before == VR_VM_STATUS_RESTORING_STATE))
         vr_event_add(news->txn, VR_EVENT_USER_RUN_VM, &who, NULL);
 }
 
@@ -217,7 +218,7 @@ static void apply_one(struct vms *vms, struct vr_txn *txn, const char *host_id,
             destroy_remains(engine, host_id, vm_id);
         return;
     }
-    if (!is_news(vms, vm_id, clock))
+    if (!is_news(vms, host_id, vm_id, clock))
         return;
     struct vr_vm *vm = VR_EDIT(txn, VM, vm, vm_id);
     struct news news = { txn, vm, VR_PEEK(vr_engine_head(engine), HOST, host, host_id), stats };
@@ -238,8 +239,6 @@ static void apply_one(struct vms *vms, struct vr_txn *txn, const char *host_id,
     if (stats->hash)
         VR_SET_STRING(vm, domain_xml_hash, stats->hash);
 }
-
-#define MISSING "The host does not report the virtual machine any more."
 
 /* Machines that should be on the host and were not in its report. */
 static void missing(struct vr_txn *txn, const char *host_id, const struct vr_list *reported,
@@ -264,21 +263,15 @@ static void missing(struct vr_txn *txn, const char *host_id, const struct vr_lis
         if (g_hash_table_contains(seen, known->id) || !vm_is_running(vm_status(known)) ||
             (since >= asked_wall && since <= now))
             continue;
-        bool in_hand = vm_job(engine, known) != NULL;
-        if (in_hand && vm_status(known) == VR_VM_STATUS_WAIT_FOR_LAUNCH)
-            continue; /* the host may not have heard of it yet */
+        if (vm_job(engine, known))
+            continue; /* the host may not have heard of it yet; the job asks by itself */
         struct vr_vm *vm = VR_EDIT(txn, VM, vm, known->id);
-        if (in_hand) {
-            if (!VR_HAS(vm, exit_code))
-                vm_note_exit(vm, 1, EXIT_MISSING, MISSING);
-            continue;
-        }
         struct news news = { txn, vm, VR_PEEK(vr_engine_head(engine), HOST, host, host_id), NULL };
         bool asked_to_stop = VR_GET(vm, initiated_stop, false) ||
                              vm_status(vm) == VR_VM_STATUS_POWERING_DOWN;
         struct vr_event_about who = about(&news);
         vm_set_down(txn, vm, asked_to_stop ? 0 : 1, asked_to_stop ? EXIT_ADMIN : EXIT_MISSING,
-                    MISSING);
+                    "The host does not report the virtual machine any more.");
         vr_event_add(txn, asked_to_stop ? VR_EVENT_VM_DOWN : VR_EVENT_VM_DOWN_ERROR, &who,
                      "ExitMessage", vm->exit_message, NULL);
     }

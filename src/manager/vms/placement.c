@@ -176,7 +176,8 @@ static void fill_vms(struct vr_inventory *head, struct vr_sched_host *row,
     row->committed = overhead;
     VR_OBJECTS (struct vr_vm, vm, &here) {
         uint32_t memory = (uint32_t)(VR_GET(vm, memory, 0) >> 20);
-        if (vm_status(vm) == VR_VM_STATUS_WAIT_FOR_LAUNCH) {
+        if (vm_status(vm) == VR_VM_STATUS_WAIT_FOR_LAUNCH ||
+            vm_status(vm) == VR_VM_STATUS_RESTORING_STATE) {
             const struct vr_cpu_topology *topology = vm->cpu ? vm->cpu->topology : NULL;
             row->pending_memory += memory + overhead;
             row->pending_real += memory;

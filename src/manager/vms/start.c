@@ -78,9 +78,16 @@ static bool check_data_center(struct vr_engine *engine, const struct vr_vm *vm,
     return false;
 }
 
-static bool check_state(const struct vr_vm *vm, struct vr_error **error)
+static bool check_state(const struct vr_vm *vm, const struct vr_vm *run_once,
+                        struct vr_error **error)
 {
     enum vr_vm_status status = vm_status(vm);
+    if (status == VR_VM_STATUS_SUSPENDED && run_once) {
+        vr_error_set(error, &vr_fault_vm_wrong_state,
+                     "Cannot run VM. A suspended virtual machine goes on as it was; it cannot be run "
+                     "once.");
+        return false;
+    }
     if (status == VR_VM_STATUS_DOWN || status == VR_VM_STATUS_SUSPENDED)
         return true;
     if (status == VR_VM_STATUS_IMAGE_LOCKED)
@@ -94,47 +101,74 @@ static bool check_state(const struct vr_vm *vm, struct vr_error **error)
     return false;
 }
 
+/* What a suspended machine goes on from, with the lock that keeps it where it is. */
+static bool check_memory(struct vr_engine *engine, const struct vr_vm *vm, struct vr_lock *ret_lock,
+                         struct vr_error **error) VR_REQUIRES(vr_role_engine);
+static bool check_memory(struct vr_engine *engine, const struct vr_vm *vm, struct vr_lock *ret_lock,
+                         struct vr_error **error)
+{
+    struct vm_memory memory;
+    if (!memory_find(engine, vm, &memory, error))
+        return false;
+    *ret_lock = (struct vr_lock){ VR_KIND_STORAGE_DOMAIN, memory.domain_id, false };
+    return vr_locks_free(engine, ret_lock, 1, error);
+}
+
+static void keep_run_once(struct vr_vm *edit, const struct vr_vm *run_once)
+{
+    g_autoptr(GString) json = g_string_new(NULL);
+    vr_json_write(json, run_once, VR_JSON_STORE, NULL);
+    VR_SET_STRING(edit, run_once_config, json->str);
+    VR_SET(edit, run_once, true);
+}
+
+/* The machine is on its way to @host_id. */
+static void set_starting(struct vr_txn *txn, struct vr_vm *edit, const char *host_id, bool restoring)
+    VR_REQUIRES(vr_role_engine);
+static void set_starting(struct vr_txn *txn, struct vr_vm *edit, const char *host_id, bool restoring)
+{
+    vm_set_status(txn, edit, restoring ? VR_VM_STATUS_RESTORING_STATE : VR_VM_STATUS_WAIT_FOR_LAUNCH);
+    VR_SET_LINK(edit, host, host, host_id);
+    VR_SET_LINK(edit, run_host, host, host_id);
+    VR_CLEAR(edit, start_time);
+    VR_CLEAR(edit, stop_reason);
+    vm_clear_exit(edit);
+    vr_vms_host_changed(vr_txn_engine(txn), host_id);
+}
+
 const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr_vm *run_once,
                      bool paused, const struct vr_user *user, const char *correlation_id,
                      struct vr_error **error)
 {
     struct vr_engine *engine = vr_txn_engine(txn);
     struct vms *vms = vms_state(engine);
-    struct vr_lock lock = { VR_KIND_VM, vm->id, true };
+    struct vr_lock locks[2] = { { VR_KIND_VM, vm->id, true } };
     struct vr_launch_medium medium;
-    const char *disc = vm_boot_disc(vm, run_once);
+    bool restoring = vm_status(vm) == VR_VM_STATUS_SUSPENDED;
+    const char *disc = restoring ? vm->current_cdrom_file : vm_boot_disc(vm, run_once);
     bool bootable;
 
-    if (!check_state(vm, error) || !vr_locks_free(engine, &lock, 1, error) ||
+    if (!check_state(vm, run_once, error) || !vr_locks_free(engine, locks, 1, error) ||
         !check_disks(engine, vm, &bootable, error) || !check_data_center(engine, vm, error) ||
-        !vm_medium_find(engine, vm, disc, &medium, error))
+        !vm_medium_find(engine, vm, disc, &medium, error) ||
+        (restoring && !check_memory(engine, vm, &locks[1], error)))
         return NULL;
     vr_auto struct vr_vm *merged = vr_copy(vm);
     if (run_once)
         vr_merge(merged, run_once);
-    if (!check_boot(engine, merged, bootable, error))
+    if (!restoring && !check_boot(engine, merged, bootable, error))
         return NULL;
     g_autofree char *host_id = placement_choose(vms->placement, merged, NULL, error);
     if (!host_id)
         return NULL;
 
     struct vr_vm *edit = VR_EDIT(txn, VM, vm, vm->id);
-    if (run_once) {
-        g_autoptr(GString) json = g_string_new(NULL);
-        vr_json_write(json, run_once, VR_JSON_STORE, NULL);
-        VR_SET_STRING(edit, run_once_config, json->str);
-        VR_SET(edit, run_once, true);
-    }
+    if (run_once)
+        keep_run_once(edit, run_once);
     if (paused)
         VR_SET(edit, start_paused, true);
-    vm_set_status(txn, edit, VR_VM_STATUS_WAIT_FOR_LAUNCH);
-    VR_SET_LINK(edit, host, host, host_id);
-    VR_SET_LINK(edit, run_host, host, host_id);
-    VR_CLEAR(edit, start_time);
-    VR_CLEAR(edit, stop_reason);
     VR_SET_STRING(edit, current_cdrom_file, disc && disc[0] ? disc : NULL);
-    vm_clear_exit(edit);
-    vr_vms_host_changed(engine, host_id);
+    set_starting(txn, edit, host_id, restoring);
     const struct vr_host *host = VR_PEEK(vr_engine_head(engine), HOST, host, host_id);
     vr_event_add(txn, VR_EVENT_USER_STARTED_VM,
                  &(struct vr_event_about){ .user = user, .vm = edit, .host = host,
@@ -144,13 +178,15 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
     struct vr_run_vm_context *context = VR_NEW(run_vm_context);
     VR_SET_STRING(context, vm_id, vm->id);
     VR_SET_STRING(context, host_id, host_id);
-    g_autofree char *description = g_strdup_printf("Launching VM %s", vm->name);
+    VR_SET(context, restoring, restoring);
+    g_autofree char *description =
+        g_strdup_printf("%s VM %s", restoring ? "Restoring" : "Launching", vm->name);
     const char *job_id =
         vr_job_start(txn, &(struct vr_job_start){ .type = &vr_job_run_vm,
                                                   .context = context,
                                                   .description = description,
-                                                  .locks = &lock,
-                                                  .lock_count = 1,
+                                                  .locks = locks,
+                                                  .lock_count = restoring ? 2 : 1,
                                                   .user_id = user ? user->id : NULL,
                                                   .correlation_id = correlation_id });
     VR_SET_LINK(edit, job, job, job_id);

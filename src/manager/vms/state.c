@@ -112,13 +112,11 @@ static void apply_next_run(struct vr_vm *vm)
     VR_SET(vm, next_run_configuration_exists, false);
 }
 
-void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_t exit_reason,
-                 const char *message)
+/* What was true of the run that is over. */
+static void forget_run(struct vr_txn *txn, struct vr_vm *vm) VR_REQUIRES(vr_role_engine);
+static void forget_run(struct vr_txn *txn, struct vr_vm *vm)
 {
-    struct vr_engine *engine = vr_txn_engine(txn);
-    vm_set_status(txn, vm, VR_VM_STATUS_DOWN);
-    VR_SET(vm, stop_time, vr_engine_wall_ms(engine));
-    vm_note_exit(vm, exit_code, exit_reason, message);
+    struct vr_world *world = vr_engine_world(vr_txn_engine(txn));
     VR_CLEAR(vm, host);
     VR_CLEAR(vm, migrating_to);
     VR_CLEAR(vm, fqdn);
@@ -126,12 +124,28 @@ void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_
     VR_CLEAR(vm, guest_time_zone);
     VR_CLEAR(vm, guest_addresses);
     VR_CLEAR(vm, guest_report);
+    VR_CLEAR(vm, initiated_stop);
+    vr_console_down(vm);
+    world->ops->statistics(world, VR_KIND_VM, vm->id, NULL);
+}
+
+void vm_set_suspended(struct vr_txn *txn, struct vr_vm *vm)
+{
+    vm_set_status(txn, vm, VR_VM_STATUS_SUSPENDED);
+    VR_SET(vm, stop_time, vr_engine_wall_ms(vr_txn_engine(txn)));
+    vm_clear_exit(vm);
+    forget_run(txn, vm);
+}
+
+void vm_set_down(struct vr_txn *txn, struct vr_vm *vm, int64_t exit_code, int64_t exit_reason,
+                 const char *message)
+{
+    vm_set_status(txn, vm, VR_VM_STATUS_DOWN);
+    VR_SET(vm, stop_time, vr_engine_wall_ms(vr_txn_engine(txn)));
+    vm_note_exit(vm, exit_code, exit_reason, message);
+    forget_run(txn, vm);
     VR_CLEAR(vm, current_cdrom_file);
     VR_CLEAR(vm, run_once_config);
-    VR_CLEAR(vm, initiated_stop);
     VR_SET(vm, run_once, false);
     apply_next_run(vm);
-    vr_console_down(vm);
-    struct vr_world *world = vr_engine_world(engine);
-    world->ops->statistics(world, VR_KIND_VM, vm->id, NULL);
 }
