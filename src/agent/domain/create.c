@@ -260,6 +260,7 @@ bool vr_domain_create(struct vr_domains *domains, const char *id,
     vm->creating = true;
     vm->started = g_get_real_time() / G_USEC_PER_SEC;
     vm->xml_record = g_strdup(parameters->xml);
+    vm->log_start = vr_log_size(domains, vm->name);
 
     vr_mutex_lock(&domains->lock);
     bool exists = g_hash_table_contains(domains->vms, vm->id);

@@ -39,7 +39,8 @@ void vr_event_ended(struct vr_domains *domains, struct vr_vm *vm, enum vr_ending
         .by_destroy = vm->destroy_asked,
         .by_shutdown = vm->shutdown_asked,
         .by_reboot = vm->rebooted_away,
-        .starting = vm->creating,
+        .starting = vm->creating || vm->state == VR_STATE_WAIT_FOR_LAUNCH ||
+                    vm->state == VR_STATE_RESTORING,
     };
     bool creating = vm->creating;
     vr_mutex_unlock(&domains->lock);
@@ -93,11 +94,36 @@ void vr_event_set_paused(struct vr_domains *domains, struct vr_vm *vm, const cha
         vr_chore_push(domains, vm, announce, NULL);
 }
 
+void vr_event_set_saving(struct vr_domains *domains, struct vr_vm *vm)
+{
+    vr_mutex_lock(&domains->lock);
+    bool changed = !vm->creating && vr_vm_set_state(domains, vm, VR_STATE_SAVING);
+    vr_mutex_unlock(&domains->lock);
+    if (changed)
+        vr_chore_push(domains, vm, announce, NULL);
+}
+
+/* The event does not say that it is paused to be saved, as an earlier agent may have asked. */
+static void look_at_pause(struct vr_domains *domains, struct vr_vm *vm, void *arg)
+{
+    int state, reason;
+    vr_auto_error struct vr_error *error = NULL;
+    vr_auto_dom virDomainPtr dom = vr_connection_domain(domains, vm->id, &error);
+    if (!dom || virDomainGetState(dom, &state, &reason, 0) < 0 || state != VIR_DOMAIN_PAUSED)
+        return;
+    if (reason == VIR_DOMAIN_PAUSED_SAVE)
+        vr_event_set_saving(domains, vm);
+    else
+        vr_event_set_paused(domains, vm, NULL);
+}
+
+/* Also the end of a save that failed, and of a start or a restore that an earlier agent began. */
 static void resumed(struct vr_domains *domains, struct vr_vm *vm)
 {
     vr_mutex_lock(&domains->lock);
-    bool changed =
-        vm->state == VR_STATE_PAUSED && !vm->creating && vr_vm_set_state(domains, vm, VR_STATE_UP);
+    bool waits = vm->state == VR_STATE_PAUSED || vm->state == VR_STATE_SAVING ||
+                 vm->state == VR_STATE_RESTORING || vm->state == VR_STATE_WAIT_FOR_LAUNCH;
+    bool changed = waits && !vm->creating && vr_vm_set_state(domains, vm, VR_STATE_UP);
     vr_mutex_unlock(&domains->lock);
     if (changed)
         vr_chore_push(domains, vm, announce, NULL);
@@ -115,7 +141,7 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int det
         break;
     case VIR_DOMAIN_EVENT_SUSPENDED:
         /* The I/O error event, which comes beside this one, carries the code. */
-        vr_event_set_paused(domains, vm, NULL);
+        vr_chore_push(domains, vm, look_at_pause, NULL);
         break;
     case VIR_DOMAIN_EVENT_RESUMED:
         resumed(domains, vm);

@@ -203,6 +203,7 @@ bool vr_domain_hibernate(struct vr_domains *domains, const char *id, const char 
         saving_free(saving);
         return false;
     }
+    vr_record_write(domains, vm); /* libvirt goes on without us */
     vr_vm_announce(domains, vm);
     vr_chore_push(domains, vm, run_save, saving);
     return true;

@@ -31,6 +31,7 @@ static char *text_of(const struct vr_vm *vm)
     set_text(file, "state", vr_state_word(vm->state));
     g_key_file_set_uint64(file, RECORD_GROUP, "changed", vm->changed);
     g_key_file_set_int64(file, RECORD_GROUP, "started", vm->started);
+    g_key_file_set_int64(file, RECORD_GROUP, "log-start", vm->log_start);
     set_text(file, "time-offset", vm->time_offset);
     set_text(file, "xml", vm->xml_record);
     g_key_file_set_boolean(file, RECORD_GROUP, "shutdown-asked", vm->shutdown_asked);
@@ -90,6 +91,7 @@ static struct vr_vm *read_record(const char *path, const char *id)
     vm->state = known < 0 ? VR_STATE_UP : (enum vr_vm_state)known;
     vm->name = g_key_file_get_string(file, RECORD_GROUP, "name", NULL);
     vm->started = g_key_file_get_int64(file, RECORD_GROUP, "started", NULL);
+    vm->log_start = g_key_file_get_int64(file, RECORD_GROUP, "log-start", NULL);
     vm->shutdown_asked = g_key_file_get_boolean(file, RECORD_GROUP, "shutdown-asked", NULL);
     vm->destroy_asked = g_key_file_get_boolean(file, RECORD_GROUP, "destroy-asked", NULL);
     g_autofree char *leave = g_key_file_get_string(file, RECORD_GROUP, "leave", NULL);

@@ -87,6 +87,7 @@ struct vr_vm {
     char *pause_code, *time_offset, *client_ip;
     char *ioerror_alias, *ioerror_name, *ioerror_path;
     char *xml_record; /* the XML it was started with, until it runs */
+    int64_t log_start; /* bytes of QEMU's log that are of earlier runs */
     char *hash;
     bool balloon, acpi, kvm;
     uint64_t min_memory; /* KiB */
@@ -201,7 +202,12 @@ void vr_event_ended(struct vr_domains *domains, struct vr_vm *vm, enum vr_ending
 void vr_event_set_paused(struct vr_domains *domains, struct vr_vm *vm, const char *code)
     VR_EXCLUDES(domains->lock);
 
+/* libvirt saves it, though this agent did not ask for that. */
+void vr_event_set_saving(struct vr_domains *domains, struct vr_vm *vm) VR_EXCLUDES(domains->lock);
+
 /* ---- recovery (recover.c) */
+/* How long QEMU's log of a machine of this name is, in bytes; 0: there is none. */
+int64_t vr_log_size(struct vr_domains *domains, const char *name);
 /* Makes the table agree with what runs. */
 bool vr_recover(struct vr_domains *domains, virConnectPtr conn);
 
