@@ -17,6 +17,7 @@
 struct watch {
     struct vr_engine *engine;
     GHashTable *trouble; /* domain id → int64_t *: since when, monotonic ms */
+    GHashTable *free;    /* domain id → int64_t *: bytes */
 };
 
 /* --- sizes --- */
@@ -26,6 +27,7 @@ static void info_answer(struct vr_engine *engine, const void *result, int code,
 static void info_answer(struct vr_engine *engine, const void *result, int code,
                         const char *message, void *arg)
 {
+    struct watch *watch = vr_engine_module(engine, &vr_storage_module);
     const struct vr_rpc_storage_pool_full_info *info = result;
     struct vr_world *world = vr_engine_world(engine);
     for (unsigned i = 0; code == 0 && i < info->dominfo.len; i++) {
@@ -38,7 +40,16 @@ static void info_answer(struct vr_engine *engine, const void *result, int code,
         VR_SET(sizes, available, free);
         VR_SET(sizes, used, total - free);
         world->ops->statistics(world, VR_KIND_STORAGE_DOMAIN, info->dominfo.keys[i], sizes);
+        g_hash_table_replace(watch->free, g_strdup(info->dominfo.keys[i]),
+                             g_memdup2(&free, sizeof(free)));
     }
+}
+
+int64_t vr_storage_available(struct vr_engine *engine, const char *domain_id)
+{
+    const struct watch *watch = vr_engine_module(engine, &vr_storage_module);
+    const int64_t *free = g_hash_table_lookup(watch->free, domain_id);
+    return free ? *free : INT64_MAX;
 }
 
 void storage_ask_sizes(struct vr_engine *engine, const char *data_center_id, const char *host_id)
@@ -160,6 +171,7 @@ static void *start(struct vr_engine *engine)
     struct watch *watch = g_new0(struct watch, 1);
     watch->engine = engine;
     watch->trouble = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    watch->free = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return watch;
 }
 
@@ -167,6 +179,7 @@ static void stop(void *state)
 {
     struct watch *watch = state;
     g_hash_table_destroy(watch->trouble);
+    g_hash_table_destroy(watch->free);
     g_free(watch);
 }
 

@@ -28,3 +28,7 @@ void vr_storage_host_gone(struct vr_engine *engine, const char *host_id)
     VR_REQUIRES(vr_role_engine);
 /* Inside @txn: a host that surely does not run any more: where it was SPM, another may be elected. */
 void vr_storage_host_dead(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);
+/* Bytes that are free on a domain, as the SPM last said; INT64_MAX when it has not said yet: the host
+ * that writes there knows better. */
+int64_t vr_storage_available(struct vr_engine *engine, const char *domain_id)
+    VR_REQUIRES(vr_role_engine);

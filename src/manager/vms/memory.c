@@ -3,6 +3,7 @@
 #include "manager/vms/internal.h"
 
 #include "manager/disks/disks.h"
+#include "manager/storage/storage.h"
 
 /*
  * Where the memory of suspended machines lies: two disks that no machine
@@ -35,9 +36,11 @@ static const char *data_center_of(struct vr_engine *engine, const struct vr_vm *
 }
 
 /* What may still be written to it before actions on it are blocked (critical_space_action_blocker). */
-static int64_t room(const struct vr_storage_domain *domain)
+static int64_t room(struct vr_engine *engine, const struct vr_storage_domain *domain)
+    VR_REQUIRES(vr_role_engine);
+static int64_t room(struct vr_engine *engine, const struct vr_storage_domain *domain)
 {
-    return VR_GET(domain, available, 0) -
+    return vr_storage_available(engine, domain->id) -
            VR_GET(domain, critical_space_action_blocker, 5) * (int64_t)GiB(1);
 }
 
@@ -65,18 +68,18 @@ static const struct vr_storage_domain *choose_domain(struct vr_engine *engine,
             !vr_locks_free(engine, &lock, 1, &busy))
             continue;
         active++;
-        if (!best || room(domain) > room(best))
+        if (!best || room(engine, domain) > room(engine, best))
             best = VR_PEEK(head, STORAGE_DOMAIN, storage_domain, domain->id);
     }
     if (!active) {
         vr_error_set(error, &vr_fault_domain_not_active,
                      "Cannot hibernate VM. The data center has no active data storage domain.");
-    } else if (room(best) < need) {
+    } else if (room(engine, best) < need) {
         vr_error_set(error, &vr_fault_domain_full,
                      "Cannot hibernate VM. Its memory needs %" G_GINT64_FORMAT " MiB, and the storage "
                      "domain with the most room, %s, has %" G_GINT64_FORMAT " MiB above its critical "
                      "limit. Free some space, or add a storage domain.",
-                     need >> 20, best->name, MAX(0, room(best)) >> 20);
+                     need >> 20, best->name, MAX(0, room(engine, best)) >> 20);
         best = NULL;
     }
     return best;
