@@ -18,14 +18,17 @@ class Domain:
         self.sd = "5f0e1b0c-7d2a-4b57-9a53-0f6f7e1c2d3e"
 
     def make(self):
-        os.makedirs(self.folder)
+        """Makes it where it is not there yet."""
+        made = os.path.isdir(self.folder)
+        os.makedirs(self.folder, exist_ok=True)
         self.connect()
         call = self.client.call
-        call("StorageDomain.create", storagedomainID=self.sd, domainType=LOCAL, typeArgs=self.folder,
-             name="data", domainClass=1, version="5")
-        call("StoragePool.create", storagepoolID=self.pool, name="Default", masterSdUUID=self.sd,
-             masterVersion=1, domainList=[self.sd], lockRenewalIntervalSec=5, leaseTimeSec=60,
-             ioOpTimeoutSec=10, leaseRetries=3)
+        if not made:
+            call("StorageDomain.create", storagedomainID=self.sd, domainType=LOCAL,
+                 typeArgs=self.folder, name="data", domainClass=1, version="5")
+            call("StoragePool.create", storagepoolID=self.pool, name="Default",
+                 masterSdUUID=self.sd, masterVersion=1, domainList=[self.sd],
+                 lockRenewalIntervalSec=5, leaseTimeSec=60, ioOpTimeoutSec=10, leaseRetries=3)
         call("StoragePool.connect", storagepoolID=self.pool, hostID=1, scsiKey=self.pool,
              masterSdUUID=self.sd, masterVersion=1, domainDict={self.sd: "active"})
         self.task(call("StoragePool.spmStart", storagepoolID=self.pool, prevID=-1, prevLver="-1",

@@ -13,9 +13,9 @@ from storage import Domain
 
 
 @pytest.fixture
-def domain(host, tmp_path_factory):
+def domain(host):
     client = host.client()
-    made = Domain(client, host.path("domain-" + uuid.uuid4().hex[:8]))
+    made = Domain(client, host.path("domain"))
     made.make()
     yield made
 
@@ -51,7 +51,11 @@ def memory(handle):
 
 
 def memory_path(domain, handle):
-    return os.path.join(domain.folder, domain.sd, "images", handle[2], handle[3])
+    names = dict(storagepoolID=handle[1], storagedomainID=handle[0], imageID=handle[2],
+                 volumeID=handle[3])
+    path = domain.client.call("Image.prepare", **names)["path"]
+    domain.client.call("Image.teardown", **names)
+    return os.path.realpath(path)
 
 
 def restore_and_check(host, client, vm, xml, handle):
@@ -123,15 +127,19 @@ def test_a_save_that_ended_while_no_agent_was_there_is_known(host, domain):
 def test_a_machine_that_cannot_be_saved_goes_on(host, domain):
     client = domain.client
     vm, _, handle = start(host, domain, "kept")
-    path = memory_path(domain, handle)
-    os.unlink(path)
-    os.symlink("/dev/full", path)
-    said = len(host.serial(vm))
-    client.call("VM.hibernate", vmID=vm, hibernationVolHandle=",".join(handle))
-    client.wait_status(vm, "Up")
-    wait_until(lambda: len(host.serial(vm)) > said, 60, "the guest does not go on")
-    assert client.call("VM.getStats", vmID=vm)[0]["status"] == "Up"
-    client.call("VM.destroy", vmID=vm)
+    folder = os.path.dirname(memory_path(domain, handle))
+    full = 'cp -a "$1" "$1.away"; mount -t tmpfs -o size=64k tmpfs "$1"; cp -a --sparse=always "$1.away"/* "$1"'
+    subprocess.run(host.inside(["sh", "-ec", full, "sh", folder]), check=True)
+    try:
+        said = len(host.serial(vm))
+        client.call("VM.hibernate", vmID=vm, hibernationVolHandle=",".join(handle))
+        client.wait_status(vm, "Saving State")
+        client.wait_status(vm, "Up")
+        wait_until(lambda: len(host.serial(vm)) > said, 60, "the guest does not go on")
+        assert client.call("VM.getStats", vmID=vm)[0]["status"] == "Up"
+        client.call("VM.destroy", vmID=vm)
+    finally:
+        subprocess.run(host.inside(["umount", folder]), check=True)
 
 
 def test_memory_that_cannot_be_restored_is_a_start_that_failed(host, domain):
