@@ -39,6 +39,19 @@ def status_of(service):
     return lambda: service.get().status
 
 
+def start(service, **named):
+    """Starts a machine; waits while other work on this computer keeps the scheduler from it."""
+    def tried():
+        try:
+            service.start(**named)
+        except sdk.Error as error:
+            if "CPUOverloaded" not in str(error):
+                raise
+            return False
+        return True
+    wait_for(tried, True, 3 * LIMIT)
+
+
 def gone(service):
     def probe():
         try:

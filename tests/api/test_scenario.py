@@ -11,7 +11,7 @@ import ovirtsdk4 as sdk
 import pytest
 from ovirtsdk4 import types
 
-from helpers import MEMORY, add_disk, gone, open_transfer, put, serial_log, status_of, wait_for
+from helpers import MEMORY, add_disk, gone, open_transfer, put, serial_log, start, status_of, wait_for
 
 
 def test_the_host_is_up_and_says_what_it_has(system, host):
@@ -184,14 +184,13 @@ def test_a_reboot_keeps_the_machine(site, system, vm):
     wait_for(status_of(service), types.VmStatus.UP)
 
 
-@pytest.mark.xfail(strict=True, reason="answers 501: see the README's list")
 def test_suspend_and_resume_go_on_where_it_was(site, system, vm):
     service = system.vms_service().vm_service(vm)
     boots = serial_log(site, vm).count(b"GUEST READY")
     service.suspend()
     wait_for(status_of(service), types.VmStatus.SUSPENDED)
     ticks = serial_log(site, vm).count(b"tick ")
-    service.start()
+    start(service)
     wait_for(status_of(service), types.VmStatus.UP)
     wait_for(lambda: serial_log(site, vm).count(b"tick ") > ticks, True)
     assert serial_log(site, vm).count(b"GUEST READY") == boots

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines that are suspended and go on: by the counter of a guest of 512 bytes, which tells whether
+it went on where it was (tools/boot-guest)."""
+
+import glob
+import os
+import re
+import subprocess
+
+import ovirtsdk4 as sdk
+import pytest
+from ovirtsdk4 import types
+
+from conftest import ROOT
+from helpers import (add_disk, connect, gone, open_transfer, put, serial_log, start, status_of,
+                     wait_for)
+
+MEMORY = 64 << 20
+SUSPENDED, UP, DOWN = types.VmStatus.SUSPENDED, types.VmStatus.UP, types.VmStatus.DOWN
+
+
+@pytest.fixture(scope="module")
+def counter(site, domain):
+    """The id of a machine that counts; up before every test."""
+    folder = subprocess.run([os.path.join(ROOT, "tools", "boot-guest")], stdout=subprocess.PIPE,
+                            text=True, check=True).stdout.strip()
+    connection = connect(site)
+    system = connection.system_service()
+    disk = add_disk(system, domain, "counter", types.DiskFormat.RAW, 1 << 20)
+    transfer = open_transfer(system, disk.get().id, types.ImageTransferDirection.UPLOAD,
+                             types.DiskFormat.RAW)
+    assert put(site, transfer.get().transfer_url, os.path.join(folder, "boot.raw")) == 200
+    transfer.finalize()
+    wait_for(status_of(disk), types.DiskStatus.OK)
+    made = system.vms_service().add(types.Vm(
+        name="counter", cluster=types.Cluster(name="Default"), memory=MEMORY,
+        template=types.Template(name="Blank"), memory_policy=types.MemoryPolicy(guaranteed=MEMORY),
+        os=types.OperatingSystem(boot=types.Boot(devices=[types.BootDevice.HD]))))
+    service = system.vms_service().vm_service(made.id)
+    service.disk_attachments_service().add(types.DiskAttachment(
+        disk=types.Disk(id=disk.get().id), interface=types.DiskInterface.VIRTIO, bootable=True,
+        active=True))
+    yield made.id
+    if service.get().status != DOWN:
+        service.stop()
+    wait_for(status_of(service), DOWN)
+    service.remove()
+    wait_for(gone(service), True)
+    connection.close()
+
+
+@pytest.fixture
+def service(site, system, counter):
+    service = system.vms_service().vm_service(counter)
+    if service.get().status in (DOWN, SUSPENDED):
+        start(service)
+    wait_for(status_of(service), UP)
+    before = said(site, counter)
+    wait_for(lambda: len(said(site, counter)) > len(before), True)
+    return service
+
+
+def said(site, counter):
+    """What it counted, boot by boot: a list of the numbers of each."""
+    log = serial_log(site, counter).replace(b"\r", b"")
+    assert b"FAIL" not in log
+    whole = log[:log.rfind(b"\n") + 1]
+    return [int(number) for number in re.findall(rb"BOOT (\d+)\n", whole)]
+
+
+def boots(site, counter):
+    return serial_log(site, counter).count(b"START ")
+
+
+def goes_on(site, counter, boots_before, said_before):
+    """It counts on by one each time, in the run that it was in."""
+    wait_for(lambda: len(said(site, counter)) > len(said_before), True)
+    numbers = said(site, counter)
+    assert numbers[:len(said_before)] == said_before
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert boots(site, counter) == boots_before
+
+
+def memory_disks(system):
+    kinds = (types.DiskContentType.MEMORY_DUMP_VOLUME, types.DiskContentType.MEMORY_METADATA_VOLUME)
+    return [disk for disk in system.disks_service().list() if disk.content_type in kinds]
+
+
+def images(site):
+    return sorted(glob.glob(site.path("storage", "data", "*", "images", "*")))
+
+
+def codes(system, vm_id):
+    return [event.code for event in system.events_service().list(max=100)
+            if event.vm and event.vm.id == vm_id]
+
+
+def refused(call, *arguments, **named):
+    with pytest.raises(sdk.Error) as failure:
+        call(*arguments, **named)
+    assert failure.value.code == 409, failure.value
+    return str(failure.value)
+
+
+def suspend(service):
+    service.suspend()
+    wait_for(status_of(service), SUSPENDED)
+
+
+def test_a_resumed_machine_counts_on_where_it_was(site, system, service, counter):
+    before = images(site)
+    suspend(service)
+    seen = service.get()
+    assert seen.host is None and seen.stop_time
+    numbers, starts = said(site, counter), boots(site, counter)
+    assert not os.path.exists(site.path("libvirt", "run", "qemu", "counter.pid"))
+    disks = memory_disks(system)
+    assert sorted(disk.provisioned_size for disk in disks)[-1] >= MEMORY + (200 << 20)
+    assert len(images(site)) == len(before) + 2
+    assert {501, 503} <= set(codes(system, counter))
+
+    start(service)
+    wait_for(status_of(service), UP)
+    goes_on(site, counter, starts, numbers)
+    assert service.get().host
+    wait_for(lambda: memory_disks(system), [])
+    wait_for(lambda: images(site) == before, True)
+
+
+def test_it_can_be_started_paused(site, system, service, counter):
+    suspend(service)
+    numbers, starts = said(site, counter), boots(site, counter)
+    start(service, pause=True)
+    wait_for(status_of(service), types.VmStatus.PAUSED)
+    wait_for(lambda: memory_disks(system), [])
+    assert said(site, counter) == numbers
+    start(service)
+    wait_for(status_of(service), UP)
+    goes_on(site, counter, starts, numbers)
+    service.update(types.Vm(start_paused=False))
+
+
+def test_a_stop_discards_what_was_saved(site, system, service, counter):
+    before = images(site)
+    suspend(service)
+    starts = boots(site, counter)
+    service.stop()
+    assert service.get().status == DOWN
+    wait_for(lambda: memory_disks(system), [])
+    wait_for(lambda: images(site) == before, True)
+    start(service)
+    wait_for(status_of(service), UP)
+    wait_for(lambda: boots(site, counter), starts + 1)
+
+
+def test_what_a_suspended_machine_refuses(system, service, counter):
+    suspend(service)
+    refused(service.suspend)
+    refused(service.reboot)
+    refused(service.reset)
+    refused(service.shutdown)
+    refused(service.remove)
+    assert "run once" in refused(service.start, vm=types.Vm(stateless=False))
+    profile = [entry for entry in system.vnic_profiles_service().list()
+               if entry.name == "ovirtmgmt"][0]
+    refused(service.nics_service().add,
+            types.Nic(name="late", vnic_profile=types.VnicProfile(id=profile.id)))
+    refused(service.cdroms_service().cdrom_service(
+        service.cdroms_service().list()[0].id).update, types.Cdrom(file=types.File(id="")))
+    for disk in memory_disks(system):
+        assert "counter" in refused(system.disks_service().disk_service(disk.id).remove)
+        refused(service.disk_attachments_service().add, types.DiskAttachment(
+            disk=types.Disk(id=disk.id), interface=types.DiskInterface.VIRTIO))
+    assert service.get().status == SUSPENDED and len(memory_disks(system)) == 2
+
+
+def test_only_a_machine_that_is_up_is_suspended(system, service):
+    service.stop()
+    wait_for(status_of(service), DOWN)
+    assert "not running" in refused(service.suspend)
+    assert service.get().status == DOWN and not memory_disks(system)
+
+
+def test_without_space_it_runs_on_and_says_why(site, system, service, counter, domain):
+    storage = system.storage_domains_service().storage_domain_service(domain["id"])
+    numbers, starts = said(site, counter), boots(site, counter)
+    limit = storage.get().critical_space_action_blocker
+    storage.update(types.StorageDomain(critical_space_action_blocker=1 << 20))
+    try:
+        why = refused(service.suspend)
+        assert "data" in why and "MiB" in why
+    finally:
+        storage.update(types.StorageDomain(critical_space_action_blocker=limit))
+    assert service.get().status == UP and not memory_disks(system)
+    goes_on(site, counter, starts, numbers)
