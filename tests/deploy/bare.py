@@ -173,10 +173,13 @@ class Bare:
         return done.stdout
 
     def put(self, where, text, mode=0o644):
+        self.put_bytes(where, text.encode(), mode)
+
+    def put_bytes(self, where, data, mode=0o644):
         path = self.path(where.lstrip("/"))
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(path + ".new", "wb") as file:
+            file.write(data)
         os.chmod(path + ".new", mode)
         os.replace(path + ".new", path)
 

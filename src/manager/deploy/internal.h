@@ -29,3 +29,6 @@ void deploy_keep_password(struct vr_engine *engine, const char *job_id, const ch
     VR_REQUIRES(vr_role_engine);
 void deploy_drop_password(struct vr_engine *engine, const char *job_id)
     VR_REQUIRES(vr_role_engine);
+
+/* Looks at the ends of certificates from now on. */
+void deploy_watch_expiry(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);

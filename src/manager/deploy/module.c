@@ -6,6 +6,7 @@
  * job has used them or ends.  A Manager that is killed forgets them.
  */
 struct deploy {
+    struct vr_engine *engine;
     GHashTable *passwords; /* job id -> text, wiped when it goes */
 };
 
@@ -43,6 +44,7 @@ void deploy_drop_password(struct vr_engine *engine, const char *job_id)
 static void *start(struct vr_engine *engine)
 {
     struct deploy *deploy = g_new0(struct deploy, 1);
+    deploy->engine = engine;
     deploy->passwords = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, wipe);
     return deploy;
 }
@@ -54,4 +56,12 @@ static void stop(void *state)
     g_free(deploy);
 }
 
-const struct vr_module vr_deploy_module = { .name = "deploy", .start = start, .stop = stop };
+static void begin(void *state) VR_REQUIRES(vr_role_engine);
+static void begin(void *state)
+{
+    deploy_watch_expiry(((struct deploy *)state)->engine);
+}
+
+const struct vr_module vr_deploy_module = {
+    .name = "deploy", .start = start, .begin = begin, .stop = stop
+};

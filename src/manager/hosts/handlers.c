@@ -88,7 +88,8 @@ int64_t vr_hosts_id_in(struct vr_engine *engine, const struct vr_host *own,
 void vr_hosts_set_defaults(struct vr_host *host, const struct vr_cluster *cluster, int64_t host_id)
 {
     VR_SET_LINK(host, cluster, cluster, cluster->id);
-    VR_SET(host, host_id, host_id);
+    if (host_id)
+        VR_SET(host, host_id, host_id);
     VR_SET(host, port, VR_GET(host, port, AGENT_PORT));
     VR_SET(host, type, VR_HOST_TYPE_RHEL);
     VR_SET(host, protocol, VR_HOST_PROTOCOL_STOMP);

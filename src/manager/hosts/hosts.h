@@ -47,7 +47,7 @@ enum vr_unfit {
 int64_t vr_hosts_id_in(struct vr_engine *engine, const struct vr_host *host,
                        const struct vr_cluster *cluster, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);
-/* Everything that a new host has besides what its maker says. */
+/* Everything that a new host has besides what its maker says.  @host_id 0: it gets one later. */
 void vr_hosts_set_defaults(struct vr_host *host, const struct vr_cluster *cluster, int64_t host_id);
 
 /* Up, or what it is, to non-operational with that reason and its event. */

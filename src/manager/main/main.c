@@ -21,6 +21,7 @@
 #include "manager/main/openapi.h"
 #include "manager/main/service.h"
 #include "manager/main/settings.h"
+#include "manager/register/pages.h"
 #include "manager/rest/rest.h"
 #include "manager/session/journal.h"
 #include "manager/session/password.h"
@@ -213,8 +214,13 @@ static bool start_rest(struct manager *manager, struct vr_error **error)
         .tell_arg = manager,
     };
     manager->sessions = vr_sessions_new(&sessions);
+    struct vr_register_pages *registration =
+        vr_register_pages_new(vr_real_engine(manager->real), settings->https_ca,
+                              vr_deploy_site_ssh_key(manager->site));
     const struct vr_page pages[] = {
         { VR_DEPLOY_PACKAGE_PATH "/", vr_deploy_serve_package, manager->site },
+        { VR_REGISTER_PATH, vr_register_serve, registration },
+        { VR_RENEW_PATH, vr_register_serve_renewal, registration },
         { 0 },
     };
     const struct vr_rest_options options = {
