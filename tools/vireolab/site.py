@@ -115,7 +115,9 @@ class Site:
         command = [self.program("vireo-setup"), "init", "--state", self.state]
         for name in names:
             command += ["--host-name", name]
+        # By its address hosts find the Manager in every network; its name they may not know.
         command += ["--manager", "https.port=%d" % self.port,
+                    "--manager", "https.name=%s" % self.address,
                     "--manager", "packages.dir=%s" % os.path.join(self.build, "packages"),
                     "--agent", "agent.port=%d" % self.agent_port,
                     "--agent", "agent.image-port=%d" % self.image_port,
