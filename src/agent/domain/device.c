@@ -79,10 +79,11 @@ bool vr_domain_update_nic(struct vr_domains *domains, const char *id,
         return false;
     }
     if (VR_HAS(want, network)) {
-        xmlNode *source = vr_tree_ensure(nic, "source");
-        bool none = !want->network || !*want->network;
         /* An interface without a network keeps its cable out. */
-        vr_tree_set_attr(source, "bridge", none ? ";vdsmdummy;" : want->network);
+        const char *bridge = want->network && *want->network ? want->network : ";vdsmdummy;";
+        if (domains->hooks->bridge && !domains->hooks->bridge(bridge, domains->hooks->arg, error))
+            return false;
+        vr_tree_set_attr(vr_tree_ensure(nic, "source"), "bridge", bridge);
     }
     if (VR_HAS(want, link_active))
         vr_tree_set_attr(vr_tree_ensure(nic, "link"), "state", want->link_active ? "up" : "down");
@@ -120,9 +121,7 @@ bool vr_domain_update_xml(struct vr_domains *domains, const char *id, const char
 
 bool vr_change_store_metadata(struct vr_change *change)
 {
-    xmlNode *mine = vr_domain_metadata(change->root);
-    xmlReconciliateNs(change->doc, mine);
-    g_autofree char *text = vr_tree_text(change->doc, mine);
+    g_autofree char *text = vr_domain_metadata_text(change->root);
     return virDomainSetMetadata(change->dom, VIR_DOMAIN_METADATA_ELEMENT, text, "ovirt-vm",
                                 VR_METADATA_URI, VIR_DOMAIN_AFFECT_LIVE) == 0;
 }
@@ -202,38 +201,6 @@ static struct vr_rpc_vm_definition *plug_result(struct vr_change *change)
     return result;
 }
 
-bool vr_domain_plug(struct vr_domains *domains, const char *id, const char *xml,
-                    const struct vr_fault *fault, struct vr_rpc_vm_definition **ret,
-                    struct vr_error **error)
-{
-    vr_auto_tree xmlDoc *doc = vr_tree_parse(xml ? xml : "", xml ? strlen(xml) : 0, error);
-    if (!doc)
-        return false;
-    xmlNode *root = xmlDocGetRootElement(doc);
-    xmlNode *device = first_device(root);
-    if (!device) {
-        vr_error_set(error, fault, "The XML has no device.");
-        return false;
-    }
-    vr_auto_change struct vr_change change = { 0 };
-    if (!vr_change_begin(domains, id, VIR_DOMAIN_XML_SECURE, &change, error) ||
-        !prepare_plugged(domains, change.vm->id, root, device, error))
-        return false;
-    g_autofree char *text = vr_tree_text(doc, device);
-    if (virDomainAttachDeviceFlags(change.dom, text, VIR_DOMAIN_AFFECT_LIVE) < 0) {
-        vr_connection_error(error, fault);
-        release_disks(domains, root);
-        return false;
-    }
-    if (!vr_change_metadata(&change, vr_domain_metadata(root), true))
-        vr_log_warning("The metadata of a device plugged into VM %s could not be kept.",
-                       change.vm->id);
-    vr_vm_refresh(domains, change.vm, change.dom);
-    if (ret)
-        *ret = plug_result(&change);
-    return true;
-}
-
 /* What names the device in the live XML: its alias, MAC address or target. */
 static xmlNode *find_live(struct vr_change *change, const xmlNode *device)
 {
@@ -251,12 +218,58 @@ static xmlNode *find_live(struct vr_change *change, const xmlNode *device)
     return NULL;
 }
 
+/* A Manager that lost the first answer asks again. */
+static bool is_plugged(struct vr_change *change, xmlNode *device)
+{
+    g_autofree char *alias = vr_tree_attr(vr_tree_child(device, "alias"), "name");
+    xmlNode *live = alias ? find_live(change, device) : NULL;
+    return live && vr_tree_attr_is(vr_tree_child(live, "alias"), "name", alias);
+}
+
+bool vr_domain_plug(struct vr_domains *domains, const char *id, const char *xml,
+                    const struct vr_fault *fault, struct vr_rpc_vm_definition **ret,
+                    struct vr_error **error)
+{
+    vr_auto_tree xmlDoc *doc = vr_tree_parse(xml ? xml : "", xml ? strlen(xml) : 0, error);
+    if (!doc)
+        return false;
+    xmlNode *root = xmlDocGetRootElement(doc);
+    xmlNode *device = first_device(root);
+    if (!device) {
+        vr_error_set(error, fault, "The XML has no device.");
+        return false;
+    }
+    vr_auto_change struct vr_change change = { 0 };
+    if (!vr_change_begin(domains, id, VIR_DOMAIN_XML_SECURE, &change, error))
+        return false;
+    if (is_plugged(&change, device)) {
+        if (ret)
+            *ret = plug_result(&change);
+        return true;
+    }
+    if (!prepare_plugged(domains, change.vm->id, root, device, error))
+        return false;
+    g_autofree char *text = vr_tree_text(doc, device);
+    if (virDomainAttachDeviceFlags(change.dom, text, VIR_DOMAIN_AFFECT_LIVE) < 0) {
+        vr_connection_error(error, fault);
+        release_disks(domains, root);
+        return false;
+    }
+    if (!vr_change_metadata(&change, vr_domain_metadata(root), true))
+        vr_log_warning("The metadata of a device plugged into VM %s could not be kept.",
+                       change.vm->id);
+    vr_vm_refresh(domains, change.vm, change.dom);
+    if (ret)
+        *ret = plug_result(&change);
+    return true;
+}
+
 static bool is_gone(struct vr_change *change, const xmlNode *device)
 {
     vr_auto_error struct vr_error *error = NULL;
     char *xml = virDomainGetXMLDesc(change->dom, 0);
-    if (!xml)
-        return false;
+    if (!xml) /* with the machine, everything in it is gone */
+        return virDomainIsActive(change->dom) != 1;
     vr_auto_tree xmlDoc *doc = vr_tree_parse(xml, strlen(xml), &error);
     free(xml);
     if (!doc)

@@ -10,6 +10,19 @@ xmlNode *vr_domain_metadata(xmlNode *root)
     return NULL;
 }
 
+char *vr_domain_metadata_text(xmlNode *root)
+{
+    vr_auto_tree xmlDoc *doc = xmlNewDoc((const xmlChar *)"1.0");
+    xmlNode *mine = vr_domain_metadata(root);
+    if (!mine)
+        return g_strdup("");
+    /* A copy brings the name spaces along that were declared above it. */
+    xmlNode *copy = xmlDocCopyNode(mine, doc, 1);
+    xmlDocSetRootElement(doc, copy);
+    xmlReconciliateNs(doc, copy);
+    return vr_tree_text(doc, copy);
+}
+
 char *vr_domain_metadata_get(xmlNode *root, const char *name)
 {
     return vr_tree_value(vr_domain_metadata(root), name);

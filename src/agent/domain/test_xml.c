@@ -167,6 +167,33 @@ static void test_metadata(void)
     g_assert_nonnull(vr_domain_metadata(root));
 }
 
+/* Where libvirt declares the name space above the element, it must be declared in it: a setter that
+ * does not know the prefix takes it for a part of the names, and the machine is ours no more. */
+static void test_metadata_alone(void)
+{
+    static const char *const domains[] = {
+        "<domain xmlns:ovirt-vm='" VR_METADATA_URI "'><metadata><ovirt-vm:vm><ovirt-vm:device "
+        "name='vda'/></ovirt-vm:vm></metadata></domain>",
+        "<domain><metadata xmlns:ovirt-vm='" VR_METADATA_URI "'><ovirt-vm:vm><ovirt-vm:device "
+        "name='vda'/></ovirt-vm:vm></metadata></domain>",
+        "<domain><metadata><ovirt-vm:vm xmlns:ovirt-vm='" VR_METADATA_URI "'><ovirt-vm:device "
+        "name='vda'/></ovirt-vm:vm></metadata></domain>",
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(domains); i++) {
+        vr_auto_error struct vr_error *error = NULL;
+        vr_auto_tree xmlDoc *doc = vr_tree_parse(domains[i], strlen(domains[i]), &error);
+        g_autofree char *text = vr_domain_metadata_text(xmlDocGetRootElement(doc));
+        vr_auto_tree xmlDoc *alone = vr_tree_parse(text, strlen(text), &error);
+        g_assert_nonnull(alone);
+        xmlNode *vm = xmlDocGetRootElement(alone);
+        xmlNode *device = vr_tree_child(vm, "device");
+        g_assert_cmpstr((const char *)vm->name, ==, "vm");
+        g_assert_cmpstr((const char *)vm->ns->href, ==, VR_METADATA_URI);
+        g_assert_nonnull(device);
+        g_assert_cmpstr((const char *)device->ns->href, ==, VR_METADATA_URI);
+    }
+}
+
 static void test_hash(void)
 {
     g_autofree char *one = vr_domain_devices_hash("<domain><a/><devices><b/></devices></domain>");
@@ -268,6 +295,7 @@ int main(int argc, char **argv)
     g_test_add_func("/domain/XML that makes no sense is refused", test_refusals);
     g_test_add_func("/domain/flags of libvirt's configuration", test_qemu_conf);
     g_test_add_func("/domain/metadata is made, changed and removed", test_metadata);
+    g_test_add_func("/domain/metadata stands alone", test_metadata_alone);
     g_test_add_func("/domain/the hash is that of the devices alone", test_hash);
     g_test_add_func("/domain/every end has its reason", test_exit_reasons);
     g_test_add_func("/domain/the last line of QEMU's log tells the end", test_log);

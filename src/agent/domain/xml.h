@@ -59,6 +59,9 @@ bool vr_domain_xml_prepare_device(xmlNode *node, const struct vr_domain_host *ho
 
 /* The ovirt-vm:vm element, or NULL. */
 xmlNode *vr_domain_metadata(xmlNode *root);
+/* The element as a document of its own, which libvirt's setter wants: with its name space declared,
+ * though the domain declares it further up.  Owned. */
+char *vr_domain_metadata_text(xmlNode *root);
 /* A scalar of it, or NULL.  Owned. */
 char *vr_domain_metadata_get(xmlNode *root, const char *name);
 /* Sets (NULL removes) a scalar, making the metadata when it is missing. */
