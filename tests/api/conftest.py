@@ -73,7 +73,9 @@ def site():
     site = Site(state, BUILD, free_port(), agent, agent + 1)
     site.address = "127.0.0.1"
     # What keeps people from switching a booting host off would only keep the tests waiting.
-    site.options = {"FenceQuietTimeBetweenOperationsInSec": 0, "ServerRebootTimeout": 5,
+    # A machine that runs tests is busy for longer than a host that takes machines may be.
+    site.options = {"CpuOverCommitDurationMinutes": 600,
+                    "FenceQuietTimeBetweenOperationsInSec": 0, "ServerRebootTimeout": 5,
                     "FenceStartStatusDelayBetweenRetriesInSec": 1, "FenceStartStatusRetries": 2,
                     "FenceStopStatusDelayBetweenRetriesInSec": 1, "FenceStopStatusRetries": 2}
     try:

@@ -32,7 +32,7 @@ int main(void)
         best = MIN(best, g_get_monotonic_time() - from);
     }
     double mean = (double)(g_get_monotonic_time() - start) / ROUNDS;
-    printf("placement among 10,000 hosts: budget 1000 us, measured %.0f us (best %.0f) [%d]\n", mean,
-           (double)best, sum);
-    return 0;
+    printf("placement of one VM among 10,000 hosts | < 1 ms | %.2f ms, best %.2f ms |\n", mean / 1000,
+           (double)best / 1000);
+    return sum < 0; /* the compiler must not drop the loop */
 }

@@ -338,6 +338,8 @@ char *placement_choose(struct placement *placement, const struct vr_vm *vm,
     struct vr_sched_policy sched;
     vr_sched_policy_init(&sched, VR_LINK_ID(cluster, scheduling_policy));
     sched.properties.now = vr_engine_monotonic_ms(engine);
+    sched.properties.overcommit_duration_ms =
+        (unsigned)CLAMP(vr_engine_config(engine)->CpuOverCommitDurationMinutes, 0, 60 * 24) * 60000;
     int best = vr_sched_place(&sched, rows->hosts, rows->count, &want, out, NULL, NULL);
     if (best >= 0)
         return g_strdup(rows->ids[best]);
