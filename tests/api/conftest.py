@@ -32,6 +32,11 @@ def pytest_sessionstart():
     """Two sessions on one machine, or one beside `make run`, do not meet."""
     if os.geteuid() == 0:
         own_network()
+        # What stands for the host's network card.
+        subprocess.run(["ip", "link", "add", "nic0", "type", "veth", "peer", "name", "switch0"],
+                       check=True)
+        for name in ("nic0", "switch0"):
+            subprocess.run(["ip", "link", "set", name, "up"], check=True)
 
 
 def pytest_collection_modifyitems(items):
