@@ -5,4 +5,4 @@
 def test_no_event_has_a_hole(system, host):
     holes = sorted({event.description for event in system.events_service().list(max=10000)
                     if "<UNKNOWN>" in event.description})
-    assert holes == []
+    assert not holes, "\n".join(holes)

@@ -9,10 +9,11 @@ static struct vr_event_about about(struct vr_call *call, const struct vr_vm *vm)
     VR_REQUIRES(vr_role_engine);
 static struct vr_event_about about(struct vr_call *call, const struct vr_vm *vm)
 {
+    /* Where it runs, or ran: it may be down by the time that a stop is answered. */
+    const char *host = VR_LINK_ID(vm, host) ? VR_LINK_ID(vm, host) : VR_LINK_ID(vm, run_host);
     return (struct vr_event_about){ .user = vr_call_user(call),
                                     .vm = vm,
-                                    .host = VR_PEEK(vr_engine_head(call->engine), HOST, host,
-                                                    VR_LINK_ID(vm, host)),
+                                    .host = VR_PEEK(vr_engine_head(call->engine), HOST, host, host),
                                     .correlation_id = call->correlation_id };
 }
 
@@ -191,11 +192,13 @@ static void discard_memory(struct vr_call *call, const struct vr_vm *vm)
 static void discard_memory(struct vr_call *call, const struct vr_vm *vm)
 {
     struct vr_txn *txn = vr_txn_new(call->engine);
+    const struct vr_action *action = call->body;
     struct vr_event_about who = about(call, vm);
     struct vr_vm *edit = VR_EDIT(txn, VM, vm, vm->id);
     vm_set_down(txn, edit, 0, EXIT_ADMIN, "The saved state was discarded.");
     memory_drop(txn, edit);
-    vr_event_add(txn, VR_EVENT_USER_STOP_VM, &who, NULL);
+    vr_event_add(txn, VR_EVENT_USER_STOP_VM, &who, "Reason",
+                 action && action->reason ? action->reason : "", NULL);
     vr_call_commit_action(call, txn, NULL);
 }
 

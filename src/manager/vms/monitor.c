@@ -145,8 +145,8 @@ static void changed(const struct news *news, enum vr_vm_status now)
         return;
     }
     if (before == VR_VM_STATUS_UNKNOWN)
-        vr_event_add(news->txn, VR_EVENT_VM_STATUS_RESTORED, &who, "OldStatus", "unknown",
-                     "NewStatus", vr_enum_word(&vr_enum_vm_status, (int)now), NULL);
+        vr_event_add(news->txn, VR_EVENT_VM_STATUS_RESTORED, &who, "VmStatus",
+                     vr_enum_word(&vr_enum_vm_status, (int)now), NULL);
     if (before == VR_VM_STATUS_POWERING_DOWN && now == VR_VM_STATUS_UP)
         vr_event_add(news->txn, VR_EVENT_VM_POWER_DOWN_FAILED, &who, NULL);
     if (before == VR_VM_STATUS_PAUSED && now == VR_VM_STATUS_UP && vm->pause_code &&
