@@ -21,7 +21,10 @@ logged() {
 
 # The reason that stands in the log, as far as it is known.
 explain() {
-    last=$(grep -E '^(E:|dpkg: error|W: |.*: error)' "$run/log" | tail -n 3 | tr '\n' ' ')
+    # dpkg names the package in one line and its trouble in the next, indented.
+    last=$(awk '/^(E:|W: |dpkg: error)|: error/ { print; trouble = 1; next }
+                trouble && /^ / { sub(/^ +/, ""); print }
+                { trouble = 0 }' "$run/log" | tail -n 4 | tr '\n' ' ')
     if grep -qiE 'no space left|enough free space|write error' "$run/log"; then
         problem "The disk of the host is full: make room in / and /var and install again. ($last)"
     elif grep -qE 'Could not get lock|frontend lock' "$run/log"; then
