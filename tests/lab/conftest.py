@@ -4,13 +4,15 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from labkit import LOGS, Keeper  # noqa: E402
+from labkit import LOGS, ROOT, Keeper  # noqa: E402
+from vlab.manager import BUILD  # noqa: E402
 
 NEEDED = ("qemu-system-x86_64", "ipmi_sim", "fence_ipmilan", "nsenter", "ssh", "busybox")
 
@@ -27,12 +29,23 @@ def keeper():
     keeper.close()
 
 
+@pytest.fixture(scope="session")
+def packages():
+    """The packages as the tree is now, where the Manager offers them."""
+    done = subprocess.run([os.path.join(ROOT, "tools", "packages"), BUILD], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.fixture(scope="module")
 def lab(request, keeper):
-    """The lab of the module's TOPOLOGY; with `MANAGER = False` no Manager.  The tests run in the
-    lab's network.  It is there for the module, and gone after it."""
+    """The lab of the module's TOPOLOGY; with `MANAGER = False` no Manager, with `PACKAGES = True` one
+    that has packages to deploy.  The tests run in the lab's network.  It is there for the module,
+    and gone after it."""
     module = request.module
     made = None
+    if getattr(module, "PACKAGES", False):
+        request.getfixturevalue("packages")
     try:
         made = keeper.up(module.TOPOLOGY, getattr(module, "MANAGER", True))
         with made.vlab.network.inside():

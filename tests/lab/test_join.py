@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "agent"))
 import pki  # noqa: E402
 
 TOPOLOGY = "three-hosts"
+PACKAGES = True
 INSTALL_FAILED, INSTALLED, PROGRESS = 505, 504, 509
 CERTIFICATE = "/etc/pki/vdsm/certs/vdsmcert.pem"
 
@@ -152,7 +153,7 @@ def test_a_changed_host_key_is_not_believed_until_somebody_says_so(lab, joined):
     api.action(path + "/deactivate")
     lab.wait_host("host2", "maintenance")
     # Without ssh from here on, whose client remembers the old one as the Manager does.
-    host.agent("cd /etc/ssh && mv ssh_host_ed25519_key /root/key && mv ssh_host_ed25519_key.pub /root && "
+    host.agent("cd /etc/ssh && mkdir old && mv ssh_host_ed25519_key* old && "
                "ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key && systemctl restart ssh")
     key = host.agent("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out.split()[1]
     install(lab, "host2", root_password=lab.root_password)
@@ -162,8 +163,7 @@ def test_a_changed_host_key_is_not_believed_until_somebody_says_so(lab, joined):
     assert "Accepted" not in host.agent("journalctl -u ssh --no-pager -o cat " + since).out
     install(lab, "host2", ssh={"fingerprint": key}, root_password=lab.root_password)
     assert lab.wait_host("host2", "up")["ssh"]["fingerprint"] == key
-    host.agent("mv /root/key /etc/ssh/ssh_host_ed25519_key && mv /root/ssh_host_ed25519_key.pub /etc/ssh && "
-               "systemctl restart ssh")
+    host.agent("cd /etc/ssh && mv old/* . && rmdir old && systemctl restart ssh")
 
 
 # --- one by itself ---
