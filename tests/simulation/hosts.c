@@ -220,7 +220,8 @@ void sim_host_call(struct vr_world *world, uint64_t number, const char *host_id,
         return;
     }
     call->connection = host->connection;
-    host->last_arrival = MAX(host->last_arrival, sim->now + delay(sim));
+    int64_t at = sim->now + delay(sim); /* once: MAX() names its arguments twice */
+    host->last_arrival = MAX(host->last_arrival, at);
     sim_note(sim, "calls %s of %s", verb->name, host->id);
     sim_after(sim, host->last_arrival - sim->now, 0, "arrival", arrive, g_rc_box_acquire(call),
               call_unref);

@@ -15,6 +15,7 @@ struct watched {
     struct module *module;
     char *host_id;
     bool connected;
+    bool polling; /* one question at a time: `asked` is of the answer that comes */
     int64_t asked;
 };
 
@@ -296,6 +297,7 @@ static void polled(struct vr_engine *engine, const void *result, int code, const
                    void *arg) VR_REQUIRES(vr_role_engine)
 {
     struct watched *host = arg;
+    host->polling = false;
     if (code != 0)
         return;
     struct vr_txn *txn = vr_txn_new(engine);
@@ -326,7 +328,10 @@ static void poll(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine
         world->ops->host_connect(world, &target);
         return;
     }
+    if (host->polling)
+        return;
     vr_auto struct vr_rpc_host_get_vm_list_params *params = VR_NEW(rpc_host_get_vm_list_params);
+    host->polling = true;
     host->asked = vr_engine_monotonic_ms(engine);
     vr_engine_host_call(engine, host->host_id, &vr_verb_host_get_vm_list, params, 0, NULL, polled,
                         host);
