@@ -22,6 +22,7 @@ struct vr_engine *vr_engine_new(struct vr_world *world, const struct vr_config *
     while (vr_modules[modules])
         modules++;
     engine->module_states = g_new0(void *, modules + 1);
+    awaited_init(engine);
     errands_init(engine);
     timers_init(engine);
     return engine;
@@ -43,6 +44,7 @@ void vr_engine_free(struct vr_engine *engine)
     commits_done(engine);
     timers_done(engine);
     errands_done(engine);
+    awaited_done(engine);
     g_hash_table_destroy(engine->host_calls);
     g_free(engine->module_states);
     vr_inventory_free(engine->head);

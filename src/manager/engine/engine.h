@@ -81,6 +81,18 @@ void vr_engine_host_call(struct vr_engine *engine, const char *host_id, const st
                          const void *params, unsigned timeout_ms, const char *correlation_id,
                          vr_host_answer *done, void *arg) VR_REQUIRES(vr_role_engine);
 
+/*
+ * Says that a host does not serve at present and is expected to, or (false) that it serves, or that
+ * nobody waits for it any longer.  `hosts` says so: true from the start, or the loss of a connection,
+ * until the host is at work or its grace is over.  Said twice it is as good as once.
+ */
+void vr_engine_host_expect(struct vr_engine *engine, const char *host_id, bool expected)
+    VR_REQUIRES(vr_role_engine);
+/* True: the host is expected, and @fn runs when it is not any more, never from inside; it looks again
+ * then.  False: it is not expected, there is nothing to wait for, and @fn is not called. */
+bool vr_engine_host_wait(struct vr_engine *engine, const char *host_id, vr_timer_fn *fn, void *arg)
+    VR_REQUIRES(vr_role_engine);
+
 /* --- errands --- */
 
 /* @errand is borrowed; what is taken out of it is replaced by NULL. */

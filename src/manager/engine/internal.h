@@ -40,6 +40,7 @@ struct vr_engine {
     /* host calls */
     GHashTable *host_calls; /* call -> struct host_call */
     uint64_t last_host_call;
+    GHashTable *expected; /* host id -> who waits for it (awaited.c) */
 
     /* errands that are out */
     GHashTable *errands; /* number -> struct pending_errand */
@@ -55,6 +56,10 @@ struct vr_engine {
     void **module_states; /* as vr_modules[] */
     unsigned modules_started;
 };
+
+/* awaited.c */
+void awaited_init(struct vr_engine *engine);
+void awaited_done(struct vr_engine *engine);
 
 /* errand.c */
 void errands_init(struct vr_engine *engine);

@@ -87,6 +87,7 @@ static void storage_ready(struct vr_engine *engine, const char *host_id, const c
     if (!monitor->dead && monitor->connected && host) {
         enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
         monitor->linked = !unreachable;
+        vr_engine_host_expect(engine, host_id, false); /* jobs go on with it */
         if (!unreachable) {
             ask_host_stats(monitor, first_stats_answer);
         } else {
@@ -117,6 +118,7 @@ static void recovering(struct monitor *monitor)
     enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
     bool too_long = now - monitor->recovering_since >
                     (int64_t)config->VdsRecoveryTimeoutInMinutes * 60 * 1000;
+    vr_engine_host_expect(engine, monitor->host_id, !too_long);
     if (too_long && status != VR_HOST_STATUS_NON_OPERATIONAL) {
         struct vr_txn *txn = vr_txn_new(engine);
         vr_hosts_set_unfit(txn, monitor->host_id, VR_UNFIT_RECOVERY_TIMEOUT, NULL);
@@ -147,6 +149,8 @@ static bool failed(struct monitor *monitor, int code, const char *message)
     else
         vr_log_warning("Host %s answered error %d: %s", monitor->host_id, code,
                        message ? message : "");
+    if (code != VR_RPC_RECOVERING && code != VR_RPC_NETWORK_ERROR)
+        vr_engine_host_expect(monitor->engine, monitor->host_id, false); /* it is there */
     return true;
 }
 
@@ -192,6 +196,7 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
     /* One that was up when the Manager went away may have lost its storage and its role since. */
     if (unfit || (was_up && monitor->linked)) {
         monitor->asking = false;
+        vr_engine_host_expect(engine, monitor->host_id, false);
         goto out;
     }
     none = VR_NEW(rpc_host_get_hardware_info_params);
@@ -433,6 +438,7 @@ void vr_hosts_watch(struct vr_engine *engine, const char *host_id)
     monitor->host_id = g_strdup(host_id);
     monitor->last_success = vr_engine_monotonic_ms(engine);
     g_hash_table_insert(hosts->monitors, monitor->host_id, monitor);
+    vr_engine_host_expect(engine, host_id, true);
     /* Spread over one interval, so that thousands of hosts are not asked at the same moment. */
     uint16_t chance = 0;
     vr_engine_random(engine, &chance, sizeof(chance));
@@ -450,6 +456,7 @@ void vr_hosts_unwatch(struct vr_engine *engine, const char *host_id)
     struct vr_world *world = vr_engine_world(engine);
     monitor->dead = true;
     vr_engine_cancel(engine, monitor->timer);
+    vr_engine_host_expect(engine, host_id, false);
     world->ops->host_disconnect(world, monitor->host_id);
     world->ops->statistics(world, VR_KIND_HOST, monitor->host_id, NULL);
     g_hash_table_remove(hosts->monitors, host_id);
@@ -480,6 +487,7 @@ static void host_state(void *state, const char *host_id, bool connected, const c
         return;
     forget_answers(monitor);
     monitor->connected = connected;
+    vr_engine_host_expect(hosts->engine, host_id, true);
     if (!connected) {
         monitor_network_error(monitor, reason);
         return;

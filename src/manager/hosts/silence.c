@@ -32,6 +32,7 @@ static bool in_grace(struct monitor *monitor, const struct vr_host *host)
 
 void monitor_lost(struct monitor *monitor, const struct vr_host *host)
 {
+    vr_engine_host_expect(monitor->engine, monitor->host_id, false);
     struct vr_txn *txn = vr_txn_new(monitor->engine);
     vr_hosts_set_status(txn, monitor->host_id, VR_HOST_STATUS_NON_RESPONSIVE);
     vr_vms_host_lost(txn, monitor->host_id);
@@ -49,8 +50,10 @@ void monitor_network_error(struct monitor *monitor, const char *reason)
         vr_log_info("Host %s cannot be reached: %s", host->name, reason ? reason : "no reason given");
     enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
     if (status == VR_HOST_STATUS_DOWN || status == VR_HOST_STATUS_REBOOT ||
-        status == VR_HOST_STATUS_MAINTENANCE || status == VR_HOST_STATUS_NON_RESPONSIVE)
+        status == VR_HOST_STATUS_MAINTENANCE || status == VR_HOST_STATUS_NON_RESPONSIVE) {
+        vr_engine_host_expect(monitor->engine, monitor->host_id, false); /* it is away for long */
         return;
+    }
     if (!in_grace(monitor, host)) {
         monitor_lost(monitor, host);
         return;

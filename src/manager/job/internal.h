@@ -90,4 +90,7 @@ void record_error(const struct vr_job *entity, struct vr_error **error);
 /* Removes jobs that ended long ago and their steps; runs again later. */
 void record_clean(struct vr_engine *engine, void *nothing) VR_REQUIRES(vr_role_engine);
 
+/* wait.c: of `pending`. */
+void pending_free(gpointer data);
+
 void job_free(struct job *job);

@@ -298,7 +298,7 @@ void vr_jobs_load(struct vr_engine *engine)
     struct jobs *jobs = engine->jobs = g_new0(struct jobs, 1);
     jobs->engine = engine;
     jobs->active = g_hash_table_new(g_str_hash, g_str_equal);
-    jobs->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, g_free, NULL);
+    jobs->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, pending_free, NULL);
     locks_init(jobs);
     vr_auto_objects struct vr_objects all = { 0 };
     vr_inventory_list(engine->head, VR_KIND_JOB, &all);

@@ -84,7 +84,9 @@ void vr_job_fail(struct vr_job_run *run, struct vr_error **error) VR_REQUIRES(vr
 void vr_job_record(struct vr_job_run *run, vr_step_fn *next) VR_REQUIRES(vr_role_engine);
 void vr_job_progress(struct vr_job_run *run, unsigned percent) VR_REQUIRES(vr_role_engine);
 
-/* A host call that belongs to the run.  @code as in world.h; @result is borrowed. */
+/* A host call that belongs to the run.  @code as in world.h; @result is borrowed.  A host that is
+ * expected (vr_engine_host_expect()) is waited for: the request is sent once it serves, in the order
+ * of the calls; when its grace is over instead, the call fails as to any host that is not there. */
 typedef void vr_job_answer(struct vr_job_run *run, const void *result, int code,
                            const char *message);
 void vr_job_call(struct vr_job_run *run, const char *host_id, const struct vr_verb *verb,

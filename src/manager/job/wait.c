@@ -10,12 +10,37 @@ struct pending {
     char job_id[37];
     uint64_t serial;
     vr_job_answer *answer;
+    struct held *held; /* a call that waits for its host; or NULL */
     vr_job_errand_done *errand;
     vr_step_fn *step;
     vr_job_ended *ended;
     vr_job_awaited *awaited;
     void *arg;
 };
+
+/* What is to be asked of a host that is expected. */
+struct held {
+    char *host_id;
+    const struct vr_verb *verb;
+    void *params;
+    unsigned timeout_ms;
+};
+
+static void held_free(struct held *held)
+{
+    if (!held)
+        return;
+    g_free(held->host_id);
+    vr_unref(held->params);
+    g_free(held);
+}
+
+void pending_free(gpointer data)
+{
+    struct pending *pending = data;
+    held_free(pending->held);
+    g_free(pending);
+}
 
 static struct pending *pending_new(struct jobs *jobs, const char *job_id)
 {
@@ -30,6 +55,7 @@ static struct pending *pending_new(struct jobs *jobs, const char *job_id)
 static struct run *take(struct pending *pending, struct pending *ret_copy)
 {
     *ret_copy = *pending;
+    pending->held = NULL; /* the caller's now */
     g_hash_table_remove(pending->jobs->pending, pending); /* frees it */
     struct job *job = g_hash_table_lookup(ret_copy->jobs->active, ret_copy->job_id);
     return job && job->run && job->run->serial == ret_copy->serial ? job->run : NULL;
@@ -44,6 +70,17 @@ static void answered(struct vr_engine *engine, const void *result, int code, con
         pending.answer(&run->base, result, code, message);
 }
 
+static void send_held(struct vr_engine *engine, void *arg)
+{
+    struct pending pending;
+    struct run *run = take(arg, &pending);
+    struct held *held = pending.held;
+    if (run) /* else it is over: what nobody wants any more is never sent */
+        vr_job_call(&run->base, held->host_id, held->verb, held->params, held->timeout_ms,
+                    pending.answer);
+    held_free(held);
+}
+
 void vr_job_call(struct vr_job_run *base, const char *host_id, const struct vr_verb *verb,
                  const void *params, unsigned timeout_ms, vr_job_answer *done)
 {
@@ -51,6 +88,11 @@ void vr_job_call(struct vr_job_run *base, const char *host_id, const struct vr_v
     struct pending *pending = pending_new(run->job->jobs, base->job_id);
     pending->serial = run->serial;
     pending->answer = done;
+    if (vr_engine_host_wait(base->engine, host_id, send_held, pending)) {
+        pending->held = g_new(struct held, 1);
+        *pending->held = (struct held){ g_strdup(host_id), verb, vr_ref(params), timeout_ms };
+        return;
+    }
     vr_engine_host_call(base->engine, host_id, verb, params, timeout_ms, base->correlation_id,
                         answered, pending);
 }

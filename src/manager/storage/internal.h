@@ -35,6 +35,9 @@ int connect_status(const void *result);
 typedef void spm_done(struct vr_engine *engine, bool ok, const char *why, void *arg);
 void spm_start(struct vr_engine *engine, const char *data_center_id, const char *host_id,
                spm_done *done, void *arg) VR_REQUIRES(vr_role_engine);
+/* The same for a job: a host that is expected is waited for (vr_engine_host_expect()). */
+void spm_start_when_there(struct vr_engine *engine, const char *data_center_id, const char *host_id,
+                          spm_done *done, void *arg) VR_REQUIRES(vr_role_engine);
 /* Chooses an SPM for a data centre that has none; does nothing when it has, or no host is up. */
 void spm_elect(struct vr_engine *engine, const char *data_center_id) VR_REQUIRES(vr_role_engine);
 

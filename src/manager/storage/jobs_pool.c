@@ -102,7 +102,7 @@ static void start_spm(struct vr_job_run *run)
         vr_job_done(run);
         return;
     }
-    spm_start(run->engine, context->data_center_id, context->host_id, spm_is_up, run);
+    spm_start_when_there(run->engine, context->data_center_id, context->host_id, spm_is_up, run);
 }
 
 /* --- one domain in the pool --- */

@@ -139,8 +139,19 @@ static void status_answer(struct vr_engine *engine, const void *result, int code
                         started, start);
 }
 
-void spm_start(struct vr_engine *engine, const char *data_center_id, const char *host_id,
-               spm_done *done, void *arg)
+static void ask_status(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
+static void ask_status(struct vr_engine *engine, void *arg)
+{
+    struct start *start = arg;
+    vr_auto struct vr_rpc_storage_pool_get_spm_status_params *params =
+        VR_NEW(rpc_storage_pool_get_spm_status_params);
+    VR_SET_STRING(params, storagepool_id, start->data_center_id);
+    vr_engine_host_call(engine, start->host_id, &vr_verb_storage_pool_get_spm_status, params, 0,
+                        NULL, status_answer, start);
+}
+
+static struct start *start_new(struct vr_engine *engine, const char *data_center_id,
+                               const char *host_id, spm_done *done, void *arg)
 {
     struct start *start = g_new0(struct start, 1);
     start->engine = engine;
@@ -148,11 +159,21 @@ void spm_start(struct vr_engine *engine, const char *data_center_id, const char 
     start->host_id = g_strdup(host_id);
     start->done = done;
     start->arg = arg;
-    vr_auto struct vr_rpc_storage_pool_get_spm_status_params *params =
-        VR_NEW(rpc_storage_pool_get_spm_status_params);
-    VR_SET_STRING(params, storagepool_id, data_center_id);
-    vr_engine_host_call(engine, host_id, &vr_verb_storage_pool_get_spm_status, params, 0, NULL,
-                        status_answer, start);
+    return start;
+}
+
+void spm_start(struct vr_engine *engine, const char *data_center_id, const char *host_id,
+               spm_done *done, void *arg)
+{
+    ask_status(engine, start_new(engine, data_center_id, host_id, done, arg));
+}
+
+void spm_start_when_there(struct vr_engine *engine, const char *data_center_id, const char *host_id,
+                          spm_done *done, void *arg)
+{
+    struct start *start = start_new(engine, data_center_id, host_id, done, arg);
+    if (!vr_engine_host_wait(engine, host_id, ask_status, start))
+        ask_status(engine, start);
 }
 
 static void elected(struct vr_engine *engine, bool ok, const char *why, void *arg)
