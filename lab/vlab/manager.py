@@ -2,6 +2,7 @@
 """manager: the Manager of this tree's build, outside of the hosts, inside the lab's network."""
 
 import os
+import signal
 import subprocess
 
 from vireolab.processes import Processes
@@ -61,7 +62,8 @@ class Manager:
         """kill -9, as a crash would."""
         process = self.site.processes.find("manager")
         if process:
-            process.end(patience=0)
+            process.send(signal.SIGKILL)
+            process.ended(10)
 
     def api(self):
         """A small client; use it inside the namespace."""

@@ -164,19 +164,37 @@ static void others_connected(struct vr_engine *engine, const char *host_id,
         vr_log_warning("Host %s does not reach the new domain: %s", host_id, unreachable);
 }
 
-/* Hosts of the data centre that are up learn of the domain; they do not hold up the job. */
-static void tell_others(struct vr_engine *engine, const char *data_center_id, const char *but)
-    VR_REQUIRES(vr_role_engine);
-static void tell_others(struct vr_engine *engine, const char *data_center_id, const char *but)
+struct news {
+    char *data_center_id, *but;
+};
+
+static void tell_others(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
+static void tell_others(struct vr_engine *engine, void *arg)
 {
+    struct news *news = arg;
     vr_auto_objects struct vr_objects hosts = { 0 };
     vr_inventory_list(vr_engine_head(engine), VR_KIND_HOST, &hosts);
     VR_OBJECTS (struct vr_host, host, &hosts) {
         const struct vr_data_center *dc = vr_hosts_data_center(engine, host);
-        if (dc && strcmp(dc->id, data_center_id) == 0 && strcmp(host->id, but) != 0 &&
+        if (dc && strcmp(dc->id, news->data_center_id) == 0 && strcmp(host->id, news->but) != 0 &&
             VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_UP)
             vr_storage_connect_host(engine, host->id, others_connected, NULL);
     }
+    g_free(news->data_center_id);
+    g_free(news->but);
+    g_free(news);
+}
+
+/* Hosts of the data centre that are up learn of the domain; they do not hold up the job.  Not before
+ * its last change is committed: until then the domain is not one to connect to. */
+static void tell_others_soon(struct vr_engine *engine, const char *data_center_id, const char *but)
+    VR_REQUIRES(vr_role_engine);
+static void tell_others_soon(struct vr_engine *engine, const char *data_center_id, const char *but)
+{
+    struct news *news = g_new0(struct news, 1);
+    news->data_center_id = g_strdup(data_center_id);
+    news->but = g_strdup(but);
+    vr_engine_after(engine, 0, tell_others, news);
 }
 
 static void make_active(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
@@ -194,7 +212,7 @@ static void make_active(struct vr_job_run *run)
                                            .data_center = storage_job_center(run),
                                            .correlation_id = run->correlation_id },
                  NULL);
-    tell_others(run->engine, context->data_center_id, context->host_id);
+    tell_others_soon(run->engine, context->data_center_id, context->host_id);
     storage_ask_sizes(run->engine, context->data_center_id, context->host_id);
 }
 

@@ -11,13 +11,14 @@
  * they are kept beside the entities, never committed.
  */
 
-#define STALE_SECONDS 30             /* of lastCheck (facts/host-rpc.md 8) */
-#define TROUBLE_MS (5 * 60 * 1000)   /* StorageDomainFailureTimeoutInMinutes */
+#define CODE_NO_ACCESS 200           /* facts/host-rpc.md 5 */
+#define CODE_DOMAIN_MISSING 358
 
 struct watch {
     struct vr_engine *engine;
-    GHashTable *trouble; /* domain id → int64_t *: since when, monotonic ms */
+    GHashTable *trouble; /* domain id → struct trouble * */
     GHashTable *free;    /* domain id → int64_t *: bytes */
+    GHashTable *joined;  /* host id → int64_t *: when it was last connected anew, monotonic ms */
 };
 
 /* --- sizes --- */
@@ -63,12 +64,29 @@ void storage_ask_sizes(struct vr_engine *engine, const char *data_center_id, con
 
 /* --- trouble --- */
 
-static bool is_well(const struct vr_rpc_storage_domain_vitals *vitals)
+/* A domain that some hosts do not reach. */
+struct trouble {
+    int64_t since;     /* monotonic ms */
+    GHashTable *hosts; /* their ids */
+};
+
+static void trouble_free(void *pointer)
 {
-    if (!vitals || !VR_GET(vitals, actual, true))
-        return true; /* not checked yet */
+    struct trouble *trouble = pointer;
+    g_hash_table_destroy(trouble->hosts);
+    g_free(trouble);
+}
+
+/* What is not checked yet is well; what is not reported is not (facts/manager-behaviour.md 5.3). */
+static bool is_well(struct vr_engine *engine, const struct vr_rpc_storage_domain_vitals *vitals)
+{
+    if (!vitals)
+        return false;
+    if (!VR_GET(vitals, actual, true))
+        return true;
     double last = vitals->last_check ? g_ascii_strtod(vitals->last_check, NULL) : 0;
-    return VR_GET(vitals, code, 0) == 0 && last <= STALE_SECONDS;
+    return VR_GET(vitals, code, 0) == 0 &&
+           last <= (double)vr_engine_config(engine)->MaxStorageVdsTimeoutCheckSec;
 }
 
 static void set_pool_status(struct vr_engine *engine, const char *domain_id,
@@ -84,33 +102,115 @@ static void set_pool_status(struct vr_engine *engine, const char *domain_id,
     vr_txn_commit(txn, NULL, NULL);
 }
 
-/* One domain that this host reports: five minutes of trouble make it inactive, one good report
- * makes it active again. */
-static void judge(struct watch *watch, const struct vr_storage_domain *domain, bool well)
-    VR_REQUIRES(vr_role_engine);
-static void judge(struct watch *watch, const struct vr_storage_domain *domain, bool well)
+/* The time is over: what no host reaches is out of order; what some reach is, and the others are not
+ * fit to run machines. */
+static void blame(struct watch *watch, const struct vr_storage_domain *domain,
+                  const struct trouble *trouble) VR_REQUIRES(vr_role_engine);
+static void blame(struct watch *watch, const struct vr_storage_domain *domain,
+                  const struct trouble *trouble)
 {
     struct vr_engine *engine = watch->engine;
-    enum vr_storage_domain_status status =
-        VR_GET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_UNKNOWN);
-    if (well) {
-        g_hash_table_remove(watch->trouble, domain->id);
-        if (status == VR_STORAGE_DOMAIN_STATUS_INACTIVE && !VR_LINK_ID(domain, job))
-            set_pool_status(engine, domain->id, VR_STORAGE_DOMAIN_STATUS_ACTIVE,
-                            VR_EVENT_USER_ACTIVATED_STORAGE_DOMAIN);
-        return;
+    const char *center = VR_LINK_ID(domain, data_center);
+    g_autoptr(GPtrArray) complaining = g_ptr_array_new();
+    bool all = true;
+    vr_auto_objects struct vr_objects hosts = { 0 };
+    vr_inventory_list(vr_engine_head(engine), VR_KIND_HOST, &hosts);
+    VR_OBJECTS (struct vr_host, host, &hosts) {
+        const struct vr_data_center *dc = vr_hosts_data_center(engine, host);
+        if (!dc || g_strcmp0(dc->id, center) != 0 ||
+            VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) != VR_HOST_STATUS_UP)
+            continue;
+        if (g_hash_table_contains(trouble->hosts, host->id))
+            g_ptr_array_add(complaining, host->id);
+        else
+            all = false;
     }
-    int64_t now = vr_engine_monotonic_ms(engine);
-    int64_t *since = g_hash_table_lookup(watch->trouble, domain->id);
-    if (!since) {
-        since = g_new(int64_t, 1);
-        *since = now;
-        g_hash_table_insert(watch->trouble, g_strdup(domain->id), since);
-        vr_log_warning("Storage domain %s is in trouble.", domain->name);
-    } else if (now - *since > TROUBLE_MS && status == VR_STORAGE_DOMAIN_STATUS_ACTIVE) {
+    if (all) {
         set_pool_status(engine, domain->id, VR_STORAGE_DOMAIN_STATUS_INACTIVE,
                         VR_EVENT_SYSTEM_DEACTIVATED_STORAGE_DOMAIN);
+        return;
     }
+    struct vr_txn *txn = vr_txn_new(engine);
+    for (unsigned i = 0; i < complaining->len; i++)
+        vr_hosts_set_unfit(txn, complaining->pdata[i], VR_UNFIT_STORAGE, domain->name);
+    vr_txn_commit(txn, NULL, NULL);
+}
+
+static void is_fine(struct watch *watch, const struct vr_storage_domain *domain, const char *host_id)
+    VR_REQUIRES(vr_role_engine);
+static void is_fine(struct watch *watch, const struct vr_storage_domain *domain, const char *host_id)
+{
+    const struct trouble *trouble = g_hash_table_lookup(watch->trouble, domain->id);
+    if (trouble && g_hash_table_remove(trouble->hosts, host_id) &&
+        g_hash_table_size(trouble->hosts) == 0)
+        g_hash_table_remove(watch->trouble, domain->id);
+    if (VR_GET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_UNKNOWN) ==
+            VR_STORAGE_DOMAIN_STATUS_INACTIVE &&
+        !VR_LINK_ID(domain, job))
+        set_pool_status(watch->engine, domain->id, VR_STORAGE_DOMAIN_STATUS_ACTIVE,
+                        VR_EVENT_USER_ACTIVATED_STORAGE_DOMAIN);
+}
+
+static void has_trouble(struct watch *watch, const struct vr_storage_domain *domain,
+                        const char *host_id) VR_REQUIRES(vr_role_engine);
+static void has_trouble(struct watch *watch, const struct vr_storage_domain *domain,
+                        const char *host_id)
+{
+    if (VR_GET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_UNKNOWN) !=
+        VR_STORAGE_DOMAIN_STATUS_ACTIVE)
+        return;
+    struct vr_engine *engine = watch->engine;
+    int64_t now = vr_engine_monotonic_ms(engine);
+    struct trouble *trouble = g_hash_table_lookup(watch->trouble, domain->id);
+    if (!trouble) {
+        trouble = g_new(struct trouble, 1);
+        trouble->since = now;
+        trouble->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        g_hash_table_insert(watch->trouble, g_strdup(domain->id), trouble);
+        vr_log_warning("Storage domain %s is in trouble on host %s.", domain->name, host_id);
+    }
+    g_hash_table_add(trouble->hosts, g_strdup(host_id));
+    if (now - trouble->since <=
+        (int64_t)vr_engine_config(engine)->StorageDomainFailureTimeoutInMinutes * 60 * 1000)
+        return;
+    blame(watch, domain, trouble);
+    g_hash_table_remove(watch->trouble, domain->id);
+}
+
+/* --- hosts that lost a domain --- */
+
+static void joined_again(struct vr_engine *engine, const char *host_id, const char *unreachable,
+                         void *arg)
+{
+    if (unreachable)
+        vr_log_warning("Host %s still does not reach every domain: %s", host_id, unreachable);
+}
+
+/* The host knows nothing of an active domain: it was not told, or lost a mount. */
+static bool misses(const struct vr_storage_domain *domain, const struct vr_rpc_host_stats *stats)
+{
+    if (VR_LINK_ID(domain, job) ||
+        VR_GET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_UNKNOWN) != VR_STORAGE_DOMAIN_STATUS_ACTIVE)
+        return false;
+    const struct vr_rpc_storage_domain_vitals *vitals = vr_map_get(&stats->storage_domains, domain->id);
+    return !vitals || VR_GET(vitals, code, 0) == CODE_DOMAIN_MISSING ||
+           VR_GET(vitals, code, 0) == CODE_NO_ACCESS;
+}
+
+/* Connects such a host again, at most once in HostStorageConnectionAndPoolRefreshTimeInSeconds
+ * (facts/manager-behaviour.md 5.3). */
+static void join_again(struct watch *watch, const char *host_id) VR_REQUIRES(vr_role_engine);
+static void join_again(struct watch *watch, const char *host_id)
+{
+    struct vr_engine *engine = watch->engine;
+    int64_t now = vr_engine_monotonic_ms(engine);
+    int64_t pause =
+        vr_engine_config(engine)->HostStorageConnectionAndPoolRefreshTimeInSeconds * 1000;
+    const int64_t *last = g_hash_table_lookup(watch->joined, host_id);
+    if (last && now - *last < pause)
+        return;
+    g_hash_table_replace(watch->joined, g_strdup(host_id), g_memdup2(&now, sizeof(now)));
+    vr_storage_connect_host(engine, host_id, joined_again, NULL);
 }
 
 void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
@@ -126,10 +226,17 @@ void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
     bool spm = g_strcmp0(VR_LINK_ID(dc, spm_host), host_id) == 0;
     vr_auto_objects struct vr_objects domains = { 0 };
     vr_inventory_list_by(head, VR_KIND_STORAGE_DOMAIN, "data_center", dc_id, &domains);
-    for (unsigned i = 0; spm && i < domains.count; i++) {
+    bool missing = false, judges = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_UP;
+    for (unsigned i = 0; judges && i < domains.count; i++) {
         const struct vr_storage_domain *domain = domains.items[i];
-        judge(watch, domain, is_well(vr_map_get(&stats->storage_domains, domain->id)));
+        missing |= misses(domain, stats);
+        if (is_well(engine, vr_map_get(&stats->storage_domains, domain->id)))
+            is_fine(watch, domain, host_id);
+        else
+            has_trouble(watch, domain, host_id);
     }
+    if (missing)
+        join_again(watch, host_id);
     if (spm)
         storage_ask_sizes(engine, dc_id, host_id);
     else
@@ -170,7 +277,8 @@ static void *start(struct vr_engine *engine)
 {
     struct watch *watch = g_new0(struct watch, 1);
     watch->engine = engine;
-    watch->trouble = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    watch->trouble = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, trouble_free);
+    watch->joined = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     watch->free = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return watch;
 }
@@ -180,6 +288,7 @@ static void stop(void *state)
     struct watch *watch = state;
     g_hash_table_destroy(watch->trouble);
     g_hash_table_destroy(watch->free);
+    g_hash_table_destroy(watch->joined);
     g_free(watch);
 }
 

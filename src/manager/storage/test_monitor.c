@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/engine/fake.h"
+#include "manager/storage/internal.h"
+
+/* What hosts report of a domain, and who gets the blame. */
+
+const struct vr_module *const vr_modules[] = { &vr_storage_module, NULL };
+const struct vr_job_type *const vr_job_types[] = { NULL };
+
+/* --- what it touches of other modules --- */
+
+static struct vr_data_center *center;
+static GString *said; /* "unfit a", "join b", in order */
+
+const struct vr_data_center *vr_hosts_data_center(struct vr_engine *engine, const struct vr_host *host)
+{
+    return center;
+}
+void vr_hosts_set_unfit(struct vr_txn *txn, const char *host_id, enum vr_unfit reason,
+                        const char *detail)
+{
+    g_assert_cmpint(reason, ==, VR_UNFIT_STORAGE);
+    g_assert_cmpstr(detail, ==, "data");
+    g_string_append_printf(said, "unfit %s ", host_id);
+    VR_SET(VR_EDIT(txn, HOST, host, host_id), status, VR_HOST_STATUS_NON_OPERATIONAL);
+}
+void vr_storage_connect_host(struct vr_engine *engine, const char *host_id, vr_storage_ready *done,
+                             void *arg)
+{
+    g_string_append_printf(said, "join %s ", host_id);
+    done(engine, host_id, NULL, arg);
+}
+void spm_elect(struct vr_engine *engine, const char *data_center_id)
+{
+}
+
+/* --- a site of two hosts that are up, one that is lost, and one domain --- */
+
+static void add(GArray *changes, int kind, void *object)
+{
+    g_array_append_val(changes, ((struct vr_change){ kind, (char *)(uintptr_t)vr_id(object), object }));
+}
+
+static struct fake *site(void) VR_REQUIRES(vr_role_engine)
+{
+    static const char *const names[] = { "a", "b", "lost" };
+    GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        struct vr_host *host = VR_NEW(host);
+        VR_SET_STRING(host, id, names[i]);
+        VR_SET(host, status, i < 2 ? VR_HOST_STATUS_UP : VR_HOST_STATUS_NON_RESPONSIVE);
+        add(changes, VR_KIND_HOST, host);
+    }
+    center = VR_NEW(data_center);
+    VR_SET_STRING(center, id, "dc");
+    VR_SET(center, pool_created, true);
+    add(changes, VR_KIND_DATA_CENTER, center);
+    struct vr_storage_domain *domain = VR_NEW(storage_domain);
+    VR_SET_STRING(domain, id, "sd");
+    VR_SET_STRING(domain, name, "data");
+    VR_SET_LINK(domain, data_center, data_center, "dc");
+    VR_SET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_ACTIVE);
+    add(changes, VR_KIND_STORAGE_DOMAIN, domain);
+    struct fake *fake = fake_new(changes);
+    for (unsigned i = 0; i < changes->len; i++)
+        vr_unref((void *)(uintptr_t)g_array_index(changes, struct vr_change, i).after);
+    g_array_free(changes, TRUE);
+    fake_settle(fake);
+    g_string_truncate(said, 0);
+    return fake;
+}
+
+/* What the hosts say, one letter each: (w)ell, (b)ad, (s)tale, (m)issing, (?) not checked yet. */
+static void report(struct fake *fake, const char *host_id, char word) VR_REQUIRES(vr_role_engine)
+{
+    vr_auto struct vr_rpc_host_stats *stats = VR_NEW(rpc_host_stats);
+    struct vr_rpc_storage_domain_vitals *vitals = VR_NEW(rpc_storage_domain_vitals);
+    VR_SET(vitals, actual, word != '?');
+    VR_SET(vitals, code, word == 'b' ? 2001 : 0);
+    VR_SET_STRING(vitals, last_check, word == 's' ? "30.5" : "3.0");
+    if (word == 'm')
+        vr_unref(vitals);
+    else
+        vr_map_set(&stats->storage_domains, "sd", vitals);
+    vr_storage_host_report(fake->engine, host_id, stats);
+    fake_settle(fake);
+}
+
+static enum vr_storage_domain_status status(struct fake *fake) VR_REQUIRES(vr_role_engine)
+{
+    return VR_PEEK(vr_engine_head(fake->engine), STORAGE_DOMAIN, storage_domain, "sd")->pool_status;
+}
+
+static const struct row {
+    const char *what;
+    const char *a, *b; /* reports, one a minute */
+    bool active;
+    const char *said;
+} rows[] = {
+    { "both well", "wwwwwwww", "wwwwwwww", true, "" },
+    { "one host alone has trouble", "bbbbbbb", "wwwwwww", true, "unfit a " },
+    { "and the other", "wwwwwww", "bbbbbbb", true, "unfit b " },
+    { "not for long enough", "bbbbb", "wwwww", true, "" },
+    { "it recovers in time", "bbbbbwbbb", "wwwwwwwww", true, "" },
+    { "both have trouble", "bbbbbbb", "bbbbbbb", false, "" },
+    { "one of two recovers", "bbbbbbbbb", "bbbbwwwww", true, "unfit a " },
+    { "both recover, one after the other", "bbbwwwwww", "bbbbbwwww", true, "" },
+    { "one good report is enough", "bbbbbbbw", "bbbbbbbb", true, "" },
+    { "stale is bad", "sssssss", "sssssss", false, "" },
+    { "not checked yet is not bad", "???????", "???????", true, "" },
+};
+
+static void test_blame(void) VR_NO_THREAD_SAFETY
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("%s", rows[i].what);
+        struct fake *fake = site();
+        for (unsigned minute = 0; rows[i].a[minute]; minute++) {
+            report(fake, "a", rows[i].a[minute]);
+            report(fake, "b", rows[i].b[minute]);
+            fake_advance(fake, 60 * 1000);
+        }
+        g_assert_cmpint(status(fake), ==, rows[i].active ? VR_STORAGE_DOMAIN_STATUS_ACTIVE
+                                                         : VR_STORAGE_DOMAIN_STATUS_INACTIVE);
+        g_assert_cmpstr(said->str, ==, rows[i].said);
+        fake_free(fake);
+    }
+}
+
+/* A host that does not mention the domain is connected to it again, every 30 s at most. */
+static void test_missing(void) VR_NO_THREAD_SAFETY
+{
+    struct fake *fake = site();
+    for (unsigned second = 0; second <= 60; second += 3) {
+        report(fake, "a", 'm');
+        report(fake, "b", 'w');
+        fake_advance(fake, 3000);
+    }
+    g_assert_cmpstr(said->str, ==, "join a join a join a ");
+    report(fake, "a", 'w');
+    fake_advance(fake, 60 * 1000);
+    report(fake, "a", 'w');
+    g_assert_cmpstr(said->str, ==, "join a join a join a ");
+    fake_free(fake);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    said = g_string_new(NULL);
+    g_test_add_func("/storage/blame", test_blame);
+    g_test_add_func("/storage/missing", test_missing);
+    int status = g_test_run();
+    g_string_free(said, TRUE);
+    return status;
+}
