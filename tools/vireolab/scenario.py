@@ -109,8 +109,8 @@ def upload_disk(api, domain, name, image, virtual_size):
     return api.wait_status("disks/" + disk["id"], "ok", STORAGE_WAIT, bad=("illegal",))
 
 
-def add_vm(api, name, disk, memory):
-    """A machine with the disk and a NIC on the management network."""
+def add_vm(api, name, disk, memory, nic=True):
+    """A machine with the disk and, unless told otherwise, a NIC on the management network."""
     vm = api.find("vms", "vm", name)
     if vm is None:
         vm = api.add("vms", {
@@ -124,7 +124,7 @@ def add_vm(api, name, disk, memory):
         api.add(path + "/diskattachments", {
             "disk": {"id": disk["id"]}, "interface": "virtio", "bootable": "true",
             "active": "true"})
-    if not api.get(path + "/nics").get("nic"):
+    if nic and not api.get(path + "/nics").get("nic"):
         api.add(path + "/nics", {"name": "nic1", "interface": "virtio",
                                  "vnic_profile": {"id": MANAGEMENT_PROFILE}})
     return api.get(path)
