@@ -123,6 +123,10 @@ bool vr_cli_vm_console(struct vr_cli *cli, struct vr_error **error)
         vr_error_set(error, &vr_cli_usage, "--print and --file exclude each other.");
         return false;
     }
+    if (g_strcmp0(file, "-") == 0) { /* as everywhere: standard output */
+        file = NULL;
+        print = true;
+    }
     /* In a pipe the file is what the next program wants. */
     bool start = !file && !print && isatty(STDOUT_FILENO);
     g_autofree char *viewer = start ? g_find_program_in_path(VIEWER) : NULL;
