@@ -230,6 +230,7 @@ static bool start_rest(struct manager *manager, struct vr_error **error)
             .certificate = settings->https_certificate,
             .key = settings->https_key,
             .body_max = (size_t)config->MaxRequestBodyMB << 20,
+            .connections = VR_SERVICE_CLIENTS,
         },
         .inventory = manager->committed,
         .statistics = manager->statistics,
@@ -318,6 +319,7 @@ int main(int argc, char **argv)
         return error ? 2 : 0;
     }
     vr_log_set_level(manager.settings->log_level);
+    uint64_t files = vr_service_raise_files();
 
     /* Before there is any other thread, so that this one alone gets them. */
     sigset_t signals;
@@ -333,6 +335,7 @@ int main(int argc, char **argv)
         leave(&manager, 1);
     }
     vr_log_info("The Manager answers on port %u.", vr_rest_port(manager.rest));
+    vr_service_warn_files(files, vr_inventory_count(manager.committed, VR_KIND_HOST));
     sd_notify(0, "READY=1");
     int signal_number = vr_service_wait(&signals, ask_engine, &manager);
     vr_log_info("The Manager ends: %s.", strsignal(signal_number));

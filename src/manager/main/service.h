@@ -22,3 +22,16 @@ typedef void vr_service_ask(gint *answered, void *arg);
  * Without a watchdog @ask is never called.  *@answered of a question may be written after the return.
  */
 int vr_service_wait(const sigset_t *signals, vr_service_ask *ask, void *arg);
+
+/*
+ * File descriptors: a connection a host, one a client (at most VR_SERVICE_CLIENTS), and the rest: the
+ * database, epoll, the log (VR_SERVICE_OWN_FILES).  10,000 hosts take some 14,000.
+ */
+#define VR_SERVICE_CLIENTS 4096
+#define VR_SERVICE_OWN_FILES 256
+
+/* Raises the limit of open files to what this process may have; returns that.  A system that refuses
+ * leaves it as it was, which is returned then. */
+uint64_t vr_service_raise_files(void);
+/* Warns when @limit is too little for @hosts; returns whether it did. */
+bool vr_service_warn_files(uint64_t limit, unsigned hosts);

@@ -2,6 +2,7 @@
 #include "manager/main/service.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -99,11 +100,42 @@ static void test_unwatched(void)
     g_assert_cmpuint(engine.asked, ==, 0);
 }
 
+static void test_files(void)
+{
+    static const struct {
+        const char *what;
+        uint64_t limit;
+        unsigned hosts;
+        bool warns;
+    } rows[] = {
+        { "no host, what a shell gives", 1024, 0, true },
+        { "no host, just enough", 4352, 0, false },
+        { "one host more than fits", 4352, 1, true },
+        { "10,000 hosts, 14,000 files", 14000, 10000, true },
+        { "10,000 hosts, some more", 14352, 10000, false },
+        { "the unit's limit", 65536, 60000, false },
+        { "no wrap", 65536, UINT_MAX, true },
+    };
+    struct rlimit before, now;
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    const struct rlimit low = { .rlim_cur = MIN(100, before.rlim_max), .rlim_max = before.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+    g_assert_cmpuint(vr_service_raise_files(), ==, before.rlim_max);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &now), ==, 0);
+    g_assert_cmpuint(now.rlim_cur, ==, before.rlim_max);
+    vr_log_set_level(VR_LOG_ERROR);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("%s", rows[i].what);
+        g_assert_cmpint(vr_service_warn_files(rows[i].limit, rows[i].hosts), ==, rows[i].warns);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/service/an engine that answers keeps the watchdog quiet", test_turns);
     g_test_add_func("/service/an engine that stands still does not", test_stands);
+    g_test_add_func("/service/open files: as many as may be, and a warning when too few", test_files);
     g_test_add_func("/service/without a watchdog nobody asks", test_unwatched);
     return g_test_run();
 }
