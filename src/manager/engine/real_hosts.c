@@ -128,6 +128,8 @@ static void make_client(struct host *host)
         .host = host->address,
         .port = (uint16_t)host->port,
         .tls = host->real->tls,
+        /* All hosts have certificates of one authority: without this each could be any other. */
+        .peer_name = host->address,
         .connect_ms = (unsigned)config->vdsConnectionTimeout * 1000,
         .heartbeat_ms = (unsigned)config->vdsHeartbeatInSeconds * 500,
         .silence_ms = (unsigned)config->vdsHeartbeatInSeconds * 750,

@@ -2,6 +2,7 @@
 #include "manager/engine/real.h"
 #include "manager/job/job.h"
 #include "net/rpc.h"
+#include "net/test_pki.h"
 #include "setup/pgcluster.h"
 
 #include <poll.h>
@@ -38,11 +39,16 @@ static void signal_wait(struct signal *signal, unsigned count)
 
 static struct signal ups, downs, events, answers, begun, signed_;
 static gint last_code;
+static char *last_reason; /* of a host that is down; written before the signal */
 
 static void seen_state(void *state, const char *host_id, bool connected, const char *reason)
 {
     g_assert_cmpstr(host_id, ==, "host-1");
     g_assert_cmpint(connected, ==, reason == NULL);
+    if (reason) {
+        g_free(last_reason);
+        last_reason = g_strdup(reason);
+    }
     signal_add(connected ? &ups : &downs);
 }
 
@@ -82,7 +88,7 @@ struct manager {
     struct vr_real *real;
 };
 
-static void manager_start(struct manager *manager)
+static void manager_start(struct manager *manager, struct vr_tls *tls)
 {
     vr_auto_error struct vr_error *error = NULL;
     g_autofree char *conninfo = vr_pgcluster_conninfo(cluster);
@@ -93,6 +99,7 @@ static void manager_start(struct manager *manager)
                                              .committed = manager->committed,
                                              .statistics = manager->statistics,
                                              .database = conninfo,
+                                             .tls = tls,
                                              .errand = run_errand };
     manager->real = vr_real_new(&options, &error);
     if (!manager->real)
@@ -173,14 +180,14 @@ static void test_callers(void)
 {
     struct manager manager;
     GThread *callers[CALLERS];
-    manager_start(&manager);
+    manager_start(&manager, NULL);
     for (unsigned i = 0; i < CALLERS; i++)
         callers[i] = g_thread_new("caller", call_often, &manager);
     for (unsigned i = 0; i < CALLERS; i++)
         g_thread_join(callers[i]);
     manager_stop(&manager);
 
-    manager_start(&manager);
+    manager_start(&manager, NULL);
     g_assert_cmpuint(vr_inventory_count(manager.committed, VR_KIND_TAG), ==, CALLERS * CALLS);
     manager_stop(&manager);
 }
@@ -255,7 +262,7 @@ static void test_host(void)
     server.server = vr_rpc_server_new(server.loop, &options, &server_ops, NULL, &error);
     g_assert_nonnull(server.server);
     vr_loop_start_thread(server.loop, "host");
-    manager_start(&manager);
+    manager_start(&manager, NULL);
     struct vr_engine *engine = vr_real_engine(manager.real);
 
     ask(&manager, call_ping, "host-1", VR_RPC_NETWORK_ERROR); /* nobody asked for a connection */
@@ -273,6 +280,44 @@ static void test_host(void)
     manager_stop(&manager);
     vr_loop_stop_thread(server.loop);
     vr_loop_unref(server.loop);
+}
+
+/* Every host has a certificate of the one authority: that alone must not make it another host. */
+static void test_host_is_who_it_should_be(void)
+{
+    static const struct {
+        int certificate;
+        bool trusted;
+    } rows[] = { { PKI_CLIENT, false }, { PKI_SERVER, true } };
+    struct test_pki *pki = test_pki_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        vr_auto_error struct vr_error *error = NULL;
+        const int which = rows[i].certificate;
+        struct vr_tls *ours = vr_tls_new(pki->ca, pki->cert[PKI_CLIENT], pki->key[PKI_CLIENT], &error);
+        struct vr_tls *its = vr_tls_new(pki->ca, pki->cert[which], pki->key[which], &error);
+        g_assert_true(ours && its);
+        const struct vr_rpc_server_options options = { .address = "127.0.0.1", .tls = its };
+        struct server server = { .loop = vr_loop_new("host") };
+        server.server = vr_rpc_server_new(server.loop, &options, &server_ops, NULL, &error);
+        g_assert_nonnull(server.server);
+        vr_loop_start_thread(server.loop, "host");
+        struct manager manager;
+        manager_start(&manager, ours);
+        const unsigned up = ups.count, down = downs.count;
+        vr_engine_post(vr_real_engine(manager.real), connect_host,
+                       GUINT_TO_POINTER(vr_rpc_server_port(server.server)));
+        signal_wait(rows[i].trusted ? &ups : &downs, (rows[i].trusted ? up : down) + 1);
+        g_assert_cmpuint(ups.count, ==, rows[i].trusted ? up + 1 : up);
+        if (!rows[i].trusted)
+            g_assert_nonnull(strstr(last_reason, "not for '127.0.0.1'"));
+        manager_stop(&manager);
+        vr_loop_post(server.loop, close_server, &server);
+        vr_loop_stop_thread(server.loop);
+        vr_loop_unref(server.loop);
+        vr_tls_unref(ours);
+        vr_tls_unref(its);
+    }
+    test_pki_free(pki);
 }
 
 static void signed_one(struct vr_engine *engine, struct vr_errand *errand, void *arg)
@@ -299,7 +344,7 @@ static void send_errands(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_rol
 static void test_errands(void)
 {
     struct manager manager;
-    manager_start(&manager);
+    manager_start(&manager, NULL);
     vr_engine_post(vr_real_engine(manager.real), send_errands, NULL);
     signal_wait(&begun, 1);
     signal_wait(&signed_, 1);
@@ -333,6 +378,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/real/many threads call, and see what they were told", test_callers);
     g_test_add_func("/real/a host connects, answers, tells and is lost", test_host);
+    g_test_add_func("/real/a host with another's certificate is not connected",
+                    test_host_is_who_it_should_be);
     g_test_add_func("/real/errands never wait behind scripts, and all end with the Manager",
                     test_errands);
     start_cluster();
