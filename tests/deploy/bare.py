@@ -45,7 +45,10 @@ unit=/lib/systemd/system/vireo-agent.service
 pid=/run/vireo-agent.pid
 alive() { [ -s $pid ] && kill -0 "$(cat $pid)" 2>/dev/null; }
 case "$1" in
-daemon-reload | enable) [ "$1" = daemon-reload ] || [ -e $unit ] ;;
+daemon-reload) ;;
+show) echo no ;;
+is-enabled) [ -e /run/vireo-agent.enabled ] ;;
+enable) [ -e $unit ] && : >/run/vireo-agent.enabled ;;
 is-active) alive ;;
 restart)
     [ -e $unit ] || exit 5

@@ -18,8 +18,12 @@ main() {
     if [ -n "$firewall" ]; then
         open_ports || problem "The ports of the agent cannot be opened in the host's firewall."
     fi
-    systemctl daemon-reload >&2
-    systemctl enable vireo-agent.service >&2 || problem "The service vireo-agent cannot be enabled."
+    # The package has enabled it, unless somebody undid that; a reload walks all units of the host.
+    if [ "$(systemctl show -p NeedDaemonReload --value vireo-agent.service)" = yes ]; then
+        systemctl daemon-reload >&2
+    fi
+    systemctl is-enabled -q vireo-agent.service || systemctl enable vireo-agent.service >&2 ||
+        problem "The service vireo-agent cannot be enabled."
     systemctl restart vireo-agent.service >&2 && systemctl is-active vireo-agent.service >&2 && return
     problem "The agent does not start on the host: $(journalctl -u vireo-agent.service -n 3 -o cat --no-pager 2>/dev/null | tr '\n' ' ')"
 }
