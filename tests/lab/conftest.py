@@ -14,6 +14,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from labkit import LOGS, ROOT, Keeper  # noqa: E402
 from vlab.manager import BUILD  # noqa: E402
 
+# The lab that is up, for whichever fixture fails: the failing one's test has not got it in hand.
+CURRENT = pytest.StashKey()
 NEEDED = ("qemu-system-x86_64", "ipmi_sim", "fence_ipmilan", "nsenter", "ssh", "busybox")
 
 
@@ -37,20 +39,26 @@ def packages():
     assert done.returncode == 0, done.stdout
 
 
+def log_folder(node):
+    return os.path.join(LOGS, re.sub(r"[^\w.-]+", "_", node.rpartition("/")[2]))
+
+
 @pytest.fixture(scope="module")
 def lab(request, keeper):
     """The lab of the module's TOPOLOGY; with `MANAGER = False` no Manager, with `PACKAGES = True` one
     that has packages to deploy.  The tests run in the lab's network.  It is there for the module,
     and gone after it."""
     module = request.module
-    made = None
+    made, stash = None, request.config.stash
     if getattr(module, "PACKAGES", False):
         request.getfixturevalue("packages")
     try:
-        made = keeper.up(module.TOPOLOGY, getattr(module, "MANAGER", True))
+        made = stash[CURRENT] = keeper.up(module.TOPOLOGY, getattr(module, "MANAGER", True),
+                                          log_folder(request.node.nodeid))
         with made.vlab.network.inside():
             yield made
     finally:
+        stash[CURRENT] = None
         if made and os.environ.get("LAB_KEEP"):
             made.vlab.processes.end("guard")
             print("\nlab kept: %s status; then down" % " ".join(
@@ -76,9 +84,9 @@ def system(connection):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    made = item.funcargs.get("lab") if hasattr(item, "funcargs") else None
+    made = item.config.stash.get(CURRENT, None)
     if report.failed and made is not None:
-        folder = os.path.join(LOGS, re.sub(r"[^\w.-]+", "_", item.nodeid.rpartition("/")[2]))
+        folder = log_folder(item.nodeid)
         try:
             made.collect(folder)
             report.sections.append(("the lab; everything is in %s" % folder, made.story()))

@@ -152,7 +152,7 @@ class Lab:
         self.vlab = vlab
         self.hosts = {name: Host(self, machine) for name, machine in vlab.machines.items()}
         self.manager = vlab.manager if manager else None
-        self.root_password = vlab.config["password"]
+        self.root_password = (vlab.config or {}).get("password")
 
     def host(self, name):
         return self.hosts[name]
@@ -268,15 +268,24 @@ class Keeper:
         if self.lock is None:
             raise RuntimeError("%d test runs use this tree already" % MAX_RUNS)
 
-    def up(self, topology, manager):
-        """A lab of @topology, fresh; it ends with this process, however that ends."""
+    def up(self, topology, manager, logs):
+        """A lab of @topology, fresh; it ends with this process, however that ends.  Of one that does
+        not come up, everything is kept in the folder @logs."""
         command = [PROGRAM, "--state", self.state, "up", topology, "--guard", str(os.getpid())]
         done = subprocess.run(command + ([] if manager else ["--no-manager"]), timeout=UP_LIMIT,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         if done.returncode:
-            raise RuntimeError("lab up %s:\n%s" % (topology, done.stdout))
+            raise RuntimeError("lab up %s:\n%s%s" % (topology, done.stdout, self.collect(manager, logs)))
         return Lab(Vlab(self.state), manager)
+
+    def collect(self, manager, logs):
+        """What there is of a lab that is not whole; the sentence that says where."""
+        try:
+            Lab(Vlab(self.state), manager).collect(logs)
+        except Exception as error:  # as much as there was; what failed before matters more
+            return "not all logs are in %s: %r" % (logs, error)
+        return "everything is in %s" % logs
 
     def down(self):
         Vlab(self.state).down()
