@@ -279,6 +279,7 @@ static void on_send(struct connection *connection, const struct vr_stomp_frame *
             .reply_to = vr_stomp_get(frame, "reply-to"),
             .correlation_id = vr_stomp_get(frame, "ovirtCorrelationId"),
             .peer = vr_stream_peer(connection->stream),
+            .stream = connection->stream,
             .body = frame->body,
             .body_len = frame->body_len,
         };

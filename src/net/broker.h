@@ -26,6 +26,7 @@ struct vr_broker;
  * and @correlation_id may be NULL. */
 struct vr_broker_request {
     const char *reply_to, *correlation_id, *peer;
+    const struct vr_stream *stream; /* it came over */
     const char *body; /* a NUL follows */
     size_t body_len;
 };

@@ -146,3 +146,5 @@ const struct vr_verb *vr_rpc_request_verb(const struct vr_rpc_request *request);
 void *vr_rpc_request_params(const struct vr_rpc_request *request);               /* borrowed */
 const char *vr_rpc_request_correlation_id(const struct vr_rpc_request *request); /* "" if none */
 const char *vr_rpc_request_peer(const struct vr_rpc_request *request);           /* for logs */
+/* Our numeric address that the client uses; NULL when it is not known.  Borrowed. */
+const char *vr_rpc_request_local(const struct vr_rpc_request *request);

@@ -49,7 +49,7 @@ struct vr_rpc_request {
     const struct vr_verb *verb;
     void *params;
     char *id; /* JSON text; NULL: the answer is not wanted */
-    char *reply_to, *correlation_id, *peer;
+    char *reply_to, *correlation_id, *peer, *local;
     struct batch *batch; /* NULL when it came alone */
     GString *answer;
 };
@@ -83,6 +83,7 @@ static void request_free(struct vr_rpc_request *request)
     g_free(request->reply_to);
     g_free(request->correlation_id);
     g_free(request->peer);
+    g_free(request->local);
     if (request->answer)
         g_string_free(request->answer, TRUE);
     server_unref(request->server);
@@ -186,6 +187,11 @@ const char *vr_rpc_request_peer(const struct vr_rpc_request *request)
     return request->peer;
 }
 
+const char *vr_rpc_request_local(const struct vr_rpc_request *request)
+{
+    return request->local;
+}
+
 /* --- requests --- */
 
 /* What is wrong with a message as such; NULL and the verb when nothing is. */
@@ -252,6 +258,7 @@ static void on_message(struct vr_rpc_server *server, struct batch *batch,
     request->reply_to = g_strdup(frame->reply_to);
     request->correlation_id = g_strdup(frame->correlation_id);
     request->peer = g_strdup(frame->peer);
+    request->local = vr_stream_local_address(frame->stream);
     request->batch = batch;
     server->outstanding++;
     vr_log_debug("%s calls %s, flow %s.", request->peer, verb->name,

@@ -76,6 +76,8 @@ void vr_stream_set_reading(struct vr_stream *stream, bool reading) VR_REQUIRES(v
 struct vr_loop *vr_stream_loop(const struct vr_stream *stream);
 /* "[::1]:54321", for logs; "" before there is one.  Borrowed. */
 const char *vr_stream_peer(const struct vr_stream *stream);
+/* The numeric address of our end, "192.0.2.11"; NULL when there is none.  Owned. */
+char *vr_stream_local_address(const struct vr_stream *stream);
 /* The common name of the peer's certificate, or NULL.  Owned. */
 char *vr_stream_peer_name(const struct vr_stream *stream) VR_REQUIRES(vr_role_io);
 

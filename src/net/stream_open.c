@@ -42,16 +42,39 @@ void vr_stream_shake_hands(struct vr_stream *stream)
     }
 }
 
+/* A sockaddr as text; @ret_host is without the prefix that IPv4 has on a dual-stack socket. */
+static bool name_end(const struct sockaddr_storage *address, socklen_t len,
+                     char ret_host[static INET6_ADDRSTRLEN], char *port, size_t port_size)
+{
+    char host[NI_MAXHOST] = "";
+    if (getnameinfo((const struct sockaddr *)address, len, host, sizeof(host), port,
+                    (socklen_t)port_size, NI_NUMERICHOST | NI_NUMERICSERV))
+        return false;
+    g_strlcpy(ret_host, g_str_has_prefix(host, "::ffff:") ? host + strlen("::ffff:") : host,
+              INET6_ADDRSTRLEN);
+    return true;
+}
+
+char *vr_stream_local_address(const struct vr_stream *stream)
+{
+    struct sockaddr_storage address = { 0 };
+    socklen_t len = sizeof(address);
+    char host[INET6_ADDRSTRLEN], port[8];
+    if (getsockname(stream->fd, (struct sockaddr *)&address, &len) < 0 ||
+        !name_end(&address, len, host, port, sizeof(port)))
+        return NULL;
+    host[strcspn(host, "%")] = '\0'; /* the scope of a link-local one */
+    return g_strdup(host);
+}
+
 static void name_peer(struct vr_stream *stream)
 {
     struct sockaddr_storage address = { 0 };
     socklen_t len = sizeof(address);
-    char host[INET6_ADDRSTRLEN] = "", port[8] = "";
+    char mapped[INET6_ADDRSTRLEN] = "", port[8] = "";
     if (getpeername(stream->fd, (struct sockaddr *)&address, &len) < 0 ||
-        getnameinfo((struct sockaddr *)&address, len, host, sizeof(host), port, sizeof(port),
-                    NI_NUMERICHOST | NI_NUMERICSERV))
+        !name_end(&address, len, mapped, port, sizeof(port)))
         return;
-    const char *mapped = g_str_has_prefix(host, "::ffff:") ? host + strlen("::ffff:") : host;
     g_free(stream->peer);
     stream->peer = g_strdup_printf(strchr(mapped, ':') ? "[%s]:%s" : "%s:%s", mapped, port);
 }

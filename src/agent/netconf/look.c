@@ -30,7 +30,7 @@ bool vr_netconf_mend(const struct vr_agent_config *config, const char *name,
         vr_error_set(error, &vr_fault_system, "%s/%s cannot be read.", folder, name);
         return false;
     }
-    bool good = vr_network_apply(network, error);
+    bool good = vr_network_apply(network, false, error);
     vr_network_free(network);
     return good;
 }

@@ -27,6 +27,11 @@ bool vr_netconf_is_dirty(struct vr_netconf *netconf);
  * alone; owned, or NULL. */
 char *vr_netconf_address(const char *network);
 
+/* A client used this address of ours, which may be NULL.  Any thread. */
+void vr_netconf_client(struct vr_netconf *netconf, const char *address);
+/* The device that has the address of the last client; owned, "" when there is none. */
+char *vr_netconf_client_device(struct vr_netconf *netconf);
+
 /* Makes VR_NETCONF_DUMMY, the bridge of interfaces without a network, when @bridge names it. */
 #define VR_NETCONF_DUMMY ";vdsmdummy;"
 bool vr_netconf_need_bridge(const char *bridge, struct vr_error **error);

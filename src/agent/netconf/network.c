@@ -14,6 +14,10 @@ void vr_network_free(struct vr_network *network)
     g_free(network->bonding);
     g_free(network->address);
     g_free(network->gateway);
+    g_free(network->address6);
+    g_free(network->gateway6);
+    g_clear_pointer(&network->addresses, g_ptr_array_unref);
+    g_clear_pointer(&network->routes, g_ptr_array_unref);
     g_free(network);
 }
 
@@ -26,6 +30,11 @@ struct vr_network *vr_network_copy(const struct vr_network *network)
     copy->bonding = g_strdup(network->bonding);
     copy->address = g_strdup(network->address);
     copy->gateway = g_strdup(network->gateway);
+    copy->address6 = g_strdup(network->address6);
+    copy->gateway6 = g_strdup(network->gateway6);
+    /* Replaced as a whole, never changed. */
+    copy->addresses = network->addresses ? g_ptr_array_ref(network->addresses) : NULL;
+    copy->routes = network->routes ? g_ptr_array_ref(network->routes) : NULL;
     return copy;
 }
 
@@ -92,6 +101,48 @@ static bool check_lower(const struct vr_network *network, struct vr_error **erro
     return true;
 }
 
+/* "2001:db8::1/64"; facts/host-rpc.md 9.2. */
+static void read_ipv6(struct vr_network *network,
+                      const struct vr_rpc_setup_network_net_attributes *want,
+                      struct vr_error **error)
+{
+    struct in6_addr address;
+    guint64 prefix;
+    network->autoconf6 = VR_GET(want, ipv6autoconf, false);
+    if (want->ipv6addr && *want->ipv6addr) {
+        g_auto(GStrv) parts = g_strsplit(want->ipv6addr, "/", 2);
+        if (inet_pton(AF_INET6, parts[0], &address) != 1 || !parts[1] ||
+            !g_ascii_string_to_unsigned(parts[1], 10, 1, 128, &prefix, NULL)) {
+            vr_agent_error(error, network_address, "%s", want->ipv6addr);
+            return;
+        }
+        network->address6 = g_strdup(want->ipv6addr);
+    }
+    if (want->ipv6gateway && *want->ipv6gateway && strcmp(want->ipv6gateway, "::") != 0) {
+        if (inet_pton(AF_INET6, want->ipv6gateway, &address) != 1)
+            vr_agent_error(error, network_address, "%s", want->ipv6gateway);
+        else
+            network->gateway6 = g_strdup(want->ipv6gateway);
+    }
+}
+
+static void read_ipv4(struct vr_network *network,
+                      const struct vr_rpc_setup_network_net_attributes *want,
+                      struct vr_error **error)
+{
+    struct in_addr gateway;
+    if (want->bootproto && !g_ascii_strcasecmp(want->bootproto, "dhcp")) {
+        vr_agent_error(error, network_parameter, "This host's networks have static addresses.");
+        return;
+    }
+    network->address = address_of_request(want, error);
+    if (*error || !want->gateway || !*want->gateway)
+        return;
+    network->gateway = g_strdup(want->gateway);
+    if (inet_pton(AF_INET, want->gateway, &gateway) != 1)
+        vr_agent_error(error, network_address, "%s", want->gateway);
+}
+
 struct vr_network *vr_network_of_request(const char *name,
                                          const struct vr_rpc_setup_network_net_attributes *want,
                                          struct vr_error **error)
@@ -118,16 +169,10 @@ struct vr_network *vr_network_of_request(const char *name,
     }
     if (!*error && !VR_GET(want, bridged, true))
         vr_agent_error(error, network_parameter, "This host has bridged networks only.");
-    if (!*error && want->bootproto && !g_ascii_strcasecmp(want->bootproto, "dhcp"))
-        vr_agent_error(error, network_parameter, "This host's networks have static addresses.");
     if (!*error)
-        network->address = address_of_request(want, error);
-    struct in_addr gateway;
-    if (!*error && want->gateway && *want->gateway) {
-        network->gateway = g_strdup(want->gateway);
-        if (inet_pton(AF_INET, want->gateway, &gateway) != 1)
-            vr_agent_error(error, network_address, "%s", want->gateway);
-    }
+        read_ipv4(network, want, error);
+    if (!*error)
+        read_ipv6(network, want, error);
     if (*error || !check_lower(network, error))
         g_clear_pointer(&network, vr_network_free);
     return network;
@@ -139,22 +184,43 @@ static void put(GKeyFile *file, const char *key, const char *value)
         g_key_file_set_string(file, "network", key, value);
 }
 
-bool vr_network_write(const char *dir, const struct vr_network *network, struct vr_error **error)
+static void put_list(GKeyFile *file, const char *key, const GPtrArray *list, bool lasting)
+{
+    g_autoptr(GPtrArray) kept = g_ptr_array_new();
+    for (unsigned i = 0; list && i < list->len; i++)
+        if (!lasting || vr_carried_is_lasting(list->pdata[i]))
+            g_ptr_array_add(kept, list->pdata[i]);
+    if (kept->len)
+        g_key_file_set_string_list(file, "network", key, (const char *const *)kept->pdata,
+                                   kept->len);
+}
+
+bool vr_network_write(const char *dir, const struct vr_network *network, bool lasting,
+                      struct vr_error **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
     put(file, "nic", network->nic);
     put(file, "bonding", network->bonding);
     put(file, "address", network->address);
     put(file, "gateway", network->gateway);
+    put(file, "address6", network->address6);
+    put(file, "gateway6", network->gateway6);
     g_key_file_set_integer(file, "network", "vlan", (int)network->vlan);
     g_key_file_set_integer(file, "network", "mtu", (int)network->mtu);
     g_key_file_set_boolean(file, "network", "stp", network->stp);
     g_key_file_set_boolean(file, "network", "default-route", network->default_route);
+    g_key_file_set_boolean(file, "network", "dhcp", network->dhcp);
+    g_key_file_set_boolean(file, "network", "autoconf6", network->autoconf6);
     g_key_file_set_boolean(file, "network", "own-bridge", network->own_bridge);
+    g_key_file_set_boolean(file, "network", "own-vlan", network->own_vlan);
+    put_list(file, "addresses", network->addresses, lasting);
+    put_list(file, "routes", network->routes, lasting);
     g_autofree char *text = g_key_file_to_data(file, NULL, NULL);
     g_autofree char *path = g_build_filename(dir, network->name, NULL);
     g_autoptr(GError) failure = NULL;
-    if (g_file_set_contents(path, text, -1, &failure))
+    /* A host without its network after the loss of power is one that nobody can reach. */
+    if (g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT |
+                                     G_FILE_SET_CONTENTS_DURABLE, 0644, &failure))
         return true;
     vr_error_set(error, &vr_fault_system, "%s", failure->message);
     return false;
@@ -163,6 +229,16 @@ bool vr_network_write(const char *dir, const struct vr_network *network, struct 
 static char *get(GKeyFile *file, const char *key)
 {
     return g_key_file_get_string(file, "network", key, NULL);
+}
+
+static GPtrArray *get_list(GKeyFile *file, const char *key)
+{
+    g_auto(GStrv) values = g_key_file_get_string_list(file, "network", key, NULL, NULL);
+    GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
+    for (char **value = values; value && *value; value++)
+        if (!strchr(*value, '\n')) /* they become lines of ip's input */
+            g_ptr_array_add(list, g_strdup(*value));
+    return list;
 }
 
 struct vr_network *vr_network_read(const char *dir, const char *name)
@@ -178,10 +254,17 @@ struct vr_network *vr_network_read(const char *dir, const char *name)
     network->bonding = get(file, "bonding");
     network->address = get(file, "address");
     network->gateway = get(file, "gateway");
+    network->address6 = get(file, "address6");
+    network->gateway6 = get(file, "gateway6");
     network->vlan = (unsigned)g_key_file_get_integer(file, "network", "vlan", NULL);
     network->mtu = (unsigned)g_key_file_get_integer(file, "network", "mtu", NULL);
     network->stp = g_key_file_get_boolean(file, "network", "stp", NULL);
     network->default_route = g_key_file_get_boolean(file, "network", "default-route", NULL);
+    network->dhcp = g_key_file_get_boolean(file, "network", "dhcp", NULL);
+    network->autoconf6 = g_key_file_get_boolean(file, "network", "autoconf6", NULL);
     network->own_bridge = g_key_file_get_boolean(file, "network", "own-bridge", NULL);
+    network->own_vlan = g_key_file_get_boolean(file, "network", "own-vlan", NULL);
+    network->addresses = get_list(file, "addresses");
+    network->routes = get_list(file, "routes");
     return network;
 }

@@ -2,6 +2,8 @@
 #define VR_LOG_MODULE "netconf"
 #include "agent/netconf/private.h"
 
+#include "agent/helper/run.h"
+
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -9,12 +11,15 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#define IP_MS (10 * 1000)
+
 /* One interface as the kernel shows it. */
 struct device {
     char name[IF_NAMESIZE];
     GPtrArray *ipv4, *ipv6; /* "address/prefix", owned */
     char *address, *netmask;
     char *gateway4, *gateway6;
+    bool leased, autoconf6; /* an address that ends: from a DHCP server, from a router */
 };
 
 static void device_free(gpointer data)
@@ -85,6 +90,28 @@ static void add_gateways(GHashTable *devices)
     }
 }
 
+/* "2: eth0    inet 192.0.2.11/24 ... dynamic ...": those with an end. */
+static void add_leases(GHashTable *devices)
+{
+    struct vr_run run = { .argv = (const char *const[]){ "ip", "-o", "addr", "show", "scope",
+                                                         "global", "dynamic", NULL },
+                          .deadline_ms = IP_MS };
+    vr_auto_error struct vr_error *error = NULL;
+    g_auto(GStrv) lines = g_strsplit(vr_run(&run, &error) ? run.output : "", "\n", -1);
+    for (char **line = lines; *line; line++) {
+        char name[IF_NAMESIZE + 4], family[8];
+        if (sscanf(*line, "%*d: %19s %7s", name, family) != 2)
+            continue;
+        name[strcspn(name, "@:")] = '\0';
+        struct device *device = g_hash_table_lookup(devices, name);
+        if (device && !strcmp(family, "inet"))
+            device->leased = true;
+        else if (device)
+            device->autoconf6 = true;
+    }
+    vr_run_done(&run);
+}
+
 static GHashTable *read_devices(void)
 {
     GHashTable *devices = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, device_free);
@@ -110,6 +137,7 @@ static GHashTable *read_devices(void)
         freeifaddrs(list);
     }
     add_gateways(devices);
+    add_leases(devices);
     return devices;
 }
 
@@ -126,7 +154,7 @@ static bool has(const char *device, const char *entry)
         VR_SET_STRING(out, netmask, (device)->netmask ? (device)->netmask : "");                   \
         VR_SET_STRING(out, ipv6gateway, (device)->gateway6 ? (device)->gateway6 : "::");           \
         VR_SET(out, ipv4defaultroute, (device)->gateway4 != NULL);                                 \
-        VR_SET(out, dhcpv4, false);                                                                \
+        VR_SET(out, dhcpv4, (device)->leased);                                                     \
         VR_SET(out, dhcpv6, false);                                                                \
         (out)->has.ipv4addrs = (out)->has.ipv6addrs = true;                                        \
         for (unsigned i_ = 0; i_ < (device)->ipv4->len; i_++)                                      \
@@ -178,7 +206,7 @@ static void report_bridge(struct vr_netconf *netconf, const struct device *devic
     COMMON(bridge, device);
     GATEWAY(bridge, device);
     MTU_TEXT(bridge, device->name);
-    VR_SET(bridge, ipv6autoconf, false);
+    VR_SET(bridge, ipv6autoconf, device->autoconf6);
     bridge->has.ports = bridge->has.opts = true;
     list_ports(device->name, &bridge->ports);
     VR_SET_STRING(bridge, stp, stp_of(device->name));
@@ -190,7 +218,7 @@ static void report_bridge(struct vr_netconf *netconf, const struct device *devic
     COMMON(network, device);
     GATEWAY(network, device);
     MTU_TEXT(network, device->name);
-    VR_SET(network, ipv6autoconf, false);
+    VR_SET(network, ipv6autoconf, device->autoconf6);
     VR_SET(network, bridged, true);
     VR_SET_STRING(network, iface, device->name);
     VR_SET_STRING(network, stp, stp_of(device->name));
@@ -211,7 +239,7 @@ static void report_bond(const struct device *device, struct vr_rpc_vdsm_network_
     COMMON(bond, device);
     GATEWAY(bond, device);
     MTU_TEXT(bond, device->name);
-    VR_SET(bond, ipv6autoconf, false);
+    VR_SET(bond, ipv6autoconf, device->autoconf6);
     VR_TAKE_STRING(bond, hwaddr, vr_proc_read("/sys/class/net/%s/address", device->name));
     g_autofree char *slaves = vr_proc_read("/sys/class/net/%s/bonding/slaves", device->name);
     g_auto(GStrv) names = g_strsplit(slaves ? slaves : "", " ", -1);
@@ -258,7 +286,7 @@ static void report_nic(const struct device *device, struct vr_rpc_vdsm_network_c
     COMMON(nic, device);
     GATEWAY(nic, device);
     MTU_TEXT(nic, device->name);
-    VR_SET(nic, ipv6autoconf, false);
+    VR_SET(nic, ipv6autoconf, device->autoconf6);
     VR_TAKE_STRING(nic, hwaddr, vr_proc_read("/sys/class/net/%s/address", device->name));
     if (has(device->name, "bonding_slave"))
         VR_TAKE_STRING(nic, permhwaddr,
@@ -328,4 +356,28 @@ char *vr_netconf_address(const char *network)
         return g_strdup(device->address);
     const char *six = device->ipv6->pdata[0];
     return g_strndup(six, strcspn(six, "/"));
+}
+
+char *vr_netconf_device_of(const char *address)
+{
+    struct ifaddrs *list = NULL;
+    char *found = NULL;
+    if (getifaddrs(&list) < 0)
+        return g_strdup("");
+    for (const struct ifaddrs *entry = list; entry && !found; entry = entry->ifa_next) {
+        char text[INET6_ADDRSTRLEN] = "";
+        if (!entry->ifa_addr)
+            continue;
+        if (entry->ifa_addr->sa_family == AF_INET)
+            inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)entry->ifa_addr)->sin_addr,
+                      text, sizeof(text));
+        else if (entry->ifa_addr->sa_family == AF_INET6)
+            inet_ntop(AF_INET6,
+                      &((const struct sockaddr_in6 *)(const void *)entry->ifa_addr)->sin6_addr, text,
+                      sizeof(text));
+        if (!strcmp(text, address))
+            found = g_strdup(entry->ifa_name);
+    }
+    freeifaddrs(list);
+    return found ? found : g_strdup("");
 }

@@ -86,6 +86,7 @@ void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb,
     const struct vr_verb_row *row = g_hash_table_lookup(agent->table, verb);
     vr_log_debug("%s (flow %s) from %s", verb->name, vr_rpc_request_correlation_id(request),
                  vr_rpc_request_peer(request));
+    vr_netconf_client(agent->netconf, vr_rpc_request_local(request));
     if (agent->storage && vr_storage_handles(verb)) {
         vr_storage_call(agent->storage, verb, params, storage_done, request);
         return;

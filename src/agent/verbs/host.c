@@ -43,6 +43,7 @@ VERB(get_capabilities)
     MOVE(out, net, vlans);
     MOVE(out, net, bridges);
     MOVE(out, net, nameservers);
+    VR_TAKE_STRING(out, last_client_iface, vr_netconf_client_device(agent->netconf));
     VR_SET(out, supports_ipv6, net->supports_ipv6);
     VR_SET_STRING(out, net_config_dirty, net->net_config_dirty);
     *result = out;
