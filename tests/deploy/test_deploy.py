@@ -117,7 +117,7 @@ def test_a_bare_machine_becomes_a_host(site, api, machine, package, add):
             if job["description"] == "Installing Host " + shown["name"]]
     assert jobs[0]["status"] == "finished"
     steps = api.get("jobs/%s/steps" % jobs[0]["id"])["step"]
-    assert sorted(step["status"] for step in steps) == ["finished"] * 8
+    assert sorted(step["status"] for step in steps) == ["finished"] * 9
     # The key was made over there and stayed there; the certificate is for the address and no other.
     assert machine.run("stat", "-c", "%a", "/etc/pki/vdsm/keys/vdsmkey.pem").strip() == "600"
     text = machine.run("openssl", "x509", "-noout", "-text", "-in",

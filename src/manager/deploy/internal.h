@@ -32,3 +32,39 @@ void deploy_drop_password(struct vr_engine *engine, const char *job_id)
 
 /* Looks at the ends of certificates from now on. */
 void deploy_watch_expiry(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);
+
+/* --- job.c --- */
+
+/* The host; NULL after the run has been failed because it is gone. */
+const struct vr_host *deploy_host(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+/* An event about the installation, told at once and not when the step ends: some take minutes. */
+void deploy_tell(struct vr_job_run *run, const struct vr_host *host, const char *format, ...)
+    VR_PRINTF(3, 4) VR_REQUIRES(vr_role_engine);
+
+/* --- network.c: the step --- */
+
+void deploy_set_up_network(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+/* Closes the connection that only asks whether new ones get through. */
+void deploy_end_check(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+
+/* --- plan.c --- */
+
+enum deploy_network_outcome {
+    DEPLOY_NETWORK_THERE,   /* nothing to do */
+    DEPLOY_NETWORK_NONE,    /* it stays without; @reason, when people have to know */
+    DEPLOY_NETWORK_REFUSED, /* cannot be; @reason */
+    DEPLOY_NETWORK_WANTED,  /* @wanted over @device */
+};
+struct deploy_network {
+    enum deploy_network_outcome outcome;
+    char *name; /* of the management network on hosts */
+    char *device;
+    char *reason;
+    struct vr_rpc_setup_network_net_attributes *wanted;
+};
+/* What the management network of @host needs, by its report.  @ret is zeroed before; ended with
+ * deploy_network_done(). */
+void deploy_network_plan(struct vr_job_run *run, const struct vr_host *host,
+                         const struct vr_rpc_vdsm_capabilities *caps, struct deploy_network *ret)
+    VR_REQUIRES(vr_role_engine);
+void deploy_network_done(struct deploy_network *network);

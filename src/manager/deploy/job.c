@@ -18,9 +18,7 @@ static struct deploy_target {
     unsigned ssh_port, port;
 } target_of(struct vr_job_run *run, const struct vr_host *host) VR_REQUIRES(vr_role_engine);
 
-/* The host; NULL after the run has been failed because it is gone. */
-static const struct vr_host *host_of(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
-static const struct vr_host *host_of(struct vr_job_run *run)
+const struct vr_host *deploy_host(struct vr_job_run *run)
 {
     const struct vr_deploy_context *context = run->context;
     const struct vr_host *host = vr_txn_peek(run->txn, VR_KIND_HOST, context->host_id);
@@ -45,10 +43,7 @@ static struct deploy_target target_of(struct vr_job_run *run, const struct vr_ho
     };
 }
 
-/* Told at once, not when the step ends: some take minutes. */
-static void tell(struct vr_job_run *run, const struct vr_host *host, const char *format, ...)
-    VR_PRINTF(3, 4) VR_REQUIRES(vr_role_engine);
-static void tell(struct vr_job_run *run, const struct vr_host *host, const char *format, ...)
+void deploy_tell(struct vr_job_run *run, const struct vr_host *host, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -93,7 +88,7 @@ static bool went_well(struct vr_job_run *run, const struct vr_errand *errand, co
     }
     const struct vr_host *host = vr_txn_peek(run->txn, VR_KIND_HOST, context->host_id);
     if (notes && host)
-        tell(run, host, "%s", notes);
+        deploy_tell(run, host, "%s", notes);
     return true;
 }
 
@@ -124,7 +119,7 @@ static void pin_key(struct vr_job_run *run, const struct vr_ssh_answer *answer)
     if (!host || !answer->fingerprint)
         return;
     if (!context->fingerprint)
-        tell(run, host, "its SSH key has the fingerprint %s, which is trusted from now on",
+        deploy_tell(run, host, "its SSH key has the fingerprint %s, which is trusted from now on",
              answer->fingerprint);
     VR_SET_STRING(context, fingerprint, answer->fingerprint);
     struct vr_ssh *ssh = VR_SUB(host, ssh, ssh);
@@ -162,7 +157,7 @@ static void log_in_with(struct vr_job_run *run, struct vr_errand *errand)
     VR_REQUIRES(vr_role_engine);
 static void log_in_with(struct vr_job_run *run, struct vr_errand *errand)
 {
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     if (errand->offer.error) {
@@ -187,10 +182,10 @@ static void log_in(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void log_in(struct vr_job_run *run)
 {
     const struct vr_deploy_context *context = run->context;
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
-    tell(run, host, "connecting to %s", host->address);
+    deploy_tell(run, host, "connecting to %s", host->address);
     /* Without a package there is no use in going there. */
     get_offer(run, !VR_GET(context, enroll, false), log_in_with);
 }
@@ -200,13 +195,13 @@ static void log_in(struct vr_job_run *run)
 static void check_machine(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void check_machine(struct vr_job_run *run)
 {
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     g_autofree char *now =
         g_strdup_printf("%" G_GINT64_FORMAT, vr_engine_wall_ms(run->engine) / 1000);
     const char *pairs[] = { "free_mib", FREE_MIB, "now", now, NULL };
-    tell(run, host, "checking the machine");
+    deploy_tell(run, host, "checking the machine");
     run_script(run, host, NULL, deploy_sh_check, pairs, script_ended);
 }
 
@@ -215,7 +210,7 @@ static void install_from(struct vr_job_run *run, struct vr_errand *errand)
 static void install_from(struct vr_job_run *run, struct vr_errand *errand)
 {
     const struct vr_errand_offer *offer = &errand->offer;
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     if (offer->error) {
@@ -228,7 +223,7 @@ static void install_from(struct vr_job_run *run, struct vr_errand *errand)
                             "sha256",       offer->sha256,
                             "authority",    offer->authority,
                             NULL };
-    tell(run, host, "installing version %s of the agent", offer->version);
+    deploy_tell(run, host, "installing version %s of the agent", offer->version);
     run_script(run, host, NULL, deploy_sh_install, pairs, script_ended);
 }
 
@@ -266,12 +261,12 @@ static void request_certificate(struct vr_job_run *run) VR_REQUIRES(vr_role_engi
 static void request_certificate(struct vr_job_run *run)
 {
     const struct vr_deploy_context *context = run->context;
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     /* Who wants a new certificate wants a new key; a reinstallation keeps the one that is there. */
     const char *pairs[] = { "new_key", VR_GET(context, enroll, false) ? "--new-key" : "", NULL };
-    tell(run, host, "enrolling its certificate");
+    deploy_tell(run, host, "enrolling its certificate");
     run_script(run, host, NULL, deploy_sh_request, pairs, requested);
 }
 
@@ -321,7 +316,7 @@ static void sign_certificate(struct vr_job_run *run) VR_REQUIRES(vr_role_engine)
 static void sign_certificate(struct vr_job_run *run)
 {
     const struct vr_deploy_context *context = run->context;
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (host)
         vr_job_errand(run,
                       vr_deploy_signing(vr_engine_config(run->engine), host, context->request),
@@ -333,7 +328,7 @@ static void accept_with(struct vr_job_run *run, struct vr_errand *errand)
 static void accept_with(struct vr_job_run *run, struct vr_errand *errand)
 {
     const struct vr_deploy_context *context = run->context;
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     if (errand->offer.error) {
@@ -369,13 +364,13 @@ static void start_agent(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void start_agent(struct vr_job_run *run)
 {
     const struct vr_deploy_context *context = run->context;
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     g_autofree char *port = g_strdup_printf("%u", target_of(run, host).port);
     const char *pairs[] = { "firewall", VR_GET(context, firewall, false) ? "yes" : "", "port", port,
                             NULL };
-    tell(run, host, "starting the agent");
+    deploy_tell(run, host, "starting the agent");
     run_script(run, host, NULL, deploy_sh_start, pairs, started);
 }
 
@@ -386,7 +381,7 @@ static void pinged(struct vr_job_run *run, const void *result, int code, const c
 static void pinged(struct vr_job_run *run, const void *result, int code, const char *message)
 {
     const struct vr_deploy_context *context = run->context;
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     if (code == 0 || code == VR_RPC_RECOVERING) { /* the monitor sees to the rest */
@@ -410,7 +405,7 @@ static void pinged(struct vr_job_run *run, const void *result, int code, const c
 /* Over the connection that the monitor will use. */
 static void wait_agent(struct vr_job_run *run)
 {
-    const struct vr_host *host = host_of(run);
+    const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
     struct vr_world *world = vr_engine_world(run->engine);
@@ -455,6 +450,7 @@ static void ended(struct vr_job_run *run, bool has_failed, const struct vr_error
     const struct vr_deploy_context *context = run->context;
     struct vr_host *host = VR_EDIT(run->txn, HOST, host, context->host_id);
     deploy_drop_password(run->engine, run->job_id);
+    deploy_end_check(run);
     if (!host)
         return;
     VR_CLEAR(host, install_job);
@@ -486,6 +482,7 @@ static const struct vr_job_step deploy_steps[] = {
     { "install certificate", install_certificate, NULL },
     { "start agent", start_agent, NULL },
     { "wait for agent", wait_agent, NULL },
+    { "set up management network", deploy_set_up_network, NULL },
 };
 const struct vr_job_type vr_job_deploy_host = { .name = "InstallHost",
                                                 .context = &vr_type_deploy_context,
