@@ -91,7 +91,7 @@ namespaces = []
 cgroup_controllers = []
 """
 SSHD_CONFIG = """\
-ListenAddress 127.0.0.1
+ListenAddress %s
 Port %d
 HostKey /etc/ssh/test_host_key
 PidFile /run/sshd.pid
@@ -110,7 +110,10 @@ def wait_until(ready, limit, what):
 
 
 class Bare:
-    def __init__(self, folder, port, password, uuid, size="1g"):
+    def __init__(self, folder, port, password, uuid, size="1g", address=None):
+        """@address: of its own, in a network of its own with one card, eth0; NONE: this machine's."""
+        self.address, self.own_network = address or "127.0.0.1", address is not None
+        self.cable = "vb%x" % (os.getpid() % 0x10000) if address else None
         self.folder, self.port, self.password, self.uuid = str(folder), port, password, uuid
         self.size = size
         self.first = self.init = self.sshd = None
@@ -123,13 +126,16 @@ class Bare:
         for name in ("layer", "root"):
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
         self.first = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--", "sh", "-c",
-             INSIDE, "sh", self.folder, self.size],
+            ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
+            + (["--net"] if self.own_network else [])
+            + ["--", "sh", "-c", INSIDE, "sh", self.folder, self.size],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.first.stdout.readline() == "ready\n", "the machine does not start"
         with open("/proc/%d/task/%d/children" % (self.first.pid, self.first.pid),
                   encoding="ascii") as file:
             self.init = int(file.read().split()[0])
+        if self.own_network:
+            self.plug()
         self.run("sh", "-c", "hostname bare; mkdir -p /run/sshd /run/systemd/system "
                  "/run/libvirt ~root/.ssh; : >/etc/apt/sources.list; rm -rf /etc/apt/sources.list.d/*; "
                  "rm -rf /etc/pki/vdsm /etc/vireo /var/lib/vireo-agent")
@@ -137,11 +143,21 @@ class Bare:
         self.put("/usr/bin/journalctl", JOURNALCTL, 0o755)
         self.put("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF % self.uuid)
         self.put("/etc/libvirt/qemu.conf", QEMU_CONF)
-        self.put("/etc/ssh/test_sshd_config", SSHD_CONFIG % self.port)
+        self.put("/etc/ssh/test_sshd_config", SSHD_CONFIG % (self.address, self.port))
         hashed = subprocess.run(["openssl", "passwd", "-6", self.password], stdout=subprocess.PIPE,
                                 text=True, check=True).stdout.strip()
         self.run("usermod", "-p", hashed, "root")
         self.new_host_key()
+
+    def plug(self):
+        """A cable to the machine's eth0; the address is given as a distribution gives it."""
+        for command in (["link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns",
+                         str(self.init)], ["addr", "add", self.address.rsplit(".", 1)[0] + ".1/24",
+                                           "dev", self.cable], ["link", "set", self.cable, "up"]):
+            subprocess.run(["ip"] + command, check=True)
+        self.run("sh", "-c", "ip link set lo up; ip link set eth0 up; ip addr add %s/24 dev eth0; "
+                             "ip route add default via %s.1 dev eth0"
+                 % (self.address, self.address.rsplit(".", 1)[0]))
 
     def new_host_key(self):
         self.run("sh", "-c", "rm -f /etc/ssh/test_host_key*; "
@@ -157,7 +173,7 @@ class Bare:
 
         def listens():
             with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+                return probe.connect_ex((self.address, self.port)) == 0
         wait_until(listens, 20, "sshd does not listen")
 
     def stop_sshd(self):
@@ -169,7 +185,8 @@ class Bare:
 
     def run(self, *command, check=True):
         done = subprocess.run(
-            ["nsenter", "-t", str(self.init), "-m", "-p", "-u", "--root=" + self.path(),
+            ["nsenter", "-t", str(self.init), "-m", "-p", "-u"]
+            + (["-n"] if self.own_network else []) + ["--root=" + self.path(),
              "--wd=" + self.path(), "--"] + list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, check=False)
         assert not check or done.returncode == 0, "%s: %s" % (" ".join(command), done.stdout)
@@ -199,6 +216,8 @@ class Bare:
                         "remount,size=" + size, os.path.join(self.folder, "layer")], check=True)
 
     def end(self):
+        if self.cable:  # its network would take it along, but not at once
+            subprocess.run(["ip", "link", "del", self.cable], stderr=subprocess.DEVNULL, check=False)
         if self.first:
             self.first.send_signal(signal.SIGKILL)  # takes process 1 of the namespace along
             self.first.wait()

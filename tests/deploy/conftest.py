@@ -34,8 +34,8 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((name, machine.read(name)[-3000:]))
 
 
-@pytest.fixture(scope="session")
-def site():
+def run_site(address):
+    """A Manager at @address, as long as the fixture lives that yields from this."""
     missing = [name for name in ("unshare", "nsenter", "dpkg-deb", "libvirtd", "/usr/sbin/sshd")
                if not shutil.which(name)]
     if missing or os.geteuid() != 0:
@@ -43,9 +43,9 @@ def site():
     state = tempfile.mkdtemp(prefix="vireo-", dir="/tmp")
     os.chmod(state, 0o755)
     site = Site(state, BUILD, free_port())
-    site.address = "127.0.0.1"
+    site.address = address
     try:
-        site.settings = {"packages.dir": site.path("packages"), "https.name": "127.0.0.1"}
+        site.settings = {"packages.dir": site.path("packages"), "https.name": address}
         site.prepare()
         site.start_manager()
         yield site
@@ -54,6 +54,11 @@ def site():
             site.end()
         else:
             site.remove()
+
+
+@pytest.fixture(scope="session")
+def site():
+    yield from run_site("127.0.0.1")
 
 
 @pytest.fixture

@@ -37,9 +37,14 @@ static bool batch(const char *text, bool whole, struct vr_error **error)
     const char *const lenient[] = { "ip", "-force", "-batch", "-", NULL };
     struct vr_run run = { .argv = whole ? strict : lenient, .input = text, .deadline_ms = IP_MS };
     vr_log_debug("ip -batch: %s", text);
-    bool good = vr_run(&run, error);
+    vr_auto_error struct vr_error *failure = NULL;
+    bool good = vr_run(&run, &failure);
+    /* Its last line only says which line failed. */
     if (!good && run.errors && *run.errors)
-        vr_log_warning("ip says: %s", run.errors);
+        vr_error_set(error, &vr_agent_fault_network_ifup, "ip: %s",
+                     g_strdelimit(g_strchomp(run.errors), "\n", ' '));
+    else if (!good)
+        *error = g_steal_pointer(&failure);
     vr_run_done(&run);
     return good;
 }
@@ -242,13 +247,13 @@ static void add_own(GString *links, GString *routes, const struct vr_network *ne
     }
 }
 
-/* What of the noted is there already is left alone. */
-static GPtrArray *missing(const GPtrArray *noted, const GPtrArray *there)
+/* What of the noted is neither here nor there. */
+static GPtrArray *missing(const GPtrArray *noted, const GPtrArray *here, const GPtrArray *there)
 {
     GPtrArray *left = g_ptr_array_new_with_free_func(g_free);
     for (unsigned i = 0; noted && i < noted->len; i++) {
         g_autofree char *first = g_strndup(noted->pdata[i], strcspn(noted->pdata[i], " "));
-        if (!vr_carried_has(there, first))
+        if (!vr_carried_has(there, first) && !vr_carried_has(here, noted->pdata[i]))
             g_ptr_array_add(left, g_strdup(noted->pdata[i]));
     }
     return left;
@@ -263,8 +268,8 @@ static bool add_all(GString *links, GString *routes, const struct vr_network *ne
     bool good = (!port || !exists(port) || vr_carried_read(port, &there[0], error)) &&
                 (!is_bridge(bridge) || vr_carried_read(bridge, &there[1], error));
     if (good) {
-        there[2].addresses = missing(network->addresses, there[1].addresses);
-        there[2].routes = missing(network->routes, there[1].routes);
+        there[2].addresses = missing(network->addresses, there[0].addresses, there[1].addresses);
+        there[2].routes = missing(network->routes, there[0].routes, there[1].routes);
         /* What somebody set on the port since (an administrator, at a boot) is newer than what is
          * noted, so it comes last. */
         if (there[0].addresses && there[0].addresses->len)
@@ -349,12 +354,18 @@ bool vr_network_remove(const struct vr_network *network, struct vr_error **error
         g_string_append_printf(links, "link del %s\n", port);
     if (back) {
         /* What the bridge took from the interface goes back, or the host would fall silent. */
-        const struct vr_carried there[] = { { network->addresses, network->routes }, carried };
+        const struct vr_carried there[] = {
+            { missing(network->addresses, carried.addresses, NULL),
+              missing(network->routes, carried.routes, NULL) },
+            carried,
+        };
         for (unsigned i = 0; i < G_N_ELEMENTS(there); i++) {
             add_addresses(links, there[i].addresses, port);
             add_routes(routes, there[i].routes, port);
         }
         add_own(links, routes, network, there, G_N_ELEMENTS(there), false, port);
+        g_ptr_array_unref(there[0].addresses);
+        g_ptr_array_unref(there[0].routes);
     }
     vr_carried_done(&carried);
     return batch(links->str, true, error) && set_routes(routes->str, false, error);

@@ -58,8 +58,11 @@ char *vr_carried_address(const char *line)
                 return NULL;
             append(text, *++word);
         } else if (text->len && one_of(*word, pairs) && word[1]) {
-            append(text, *word);
-            append(text, *++word);
+            if (strcmp(word[1], "forever") != 0) {
+                append(text, word[0]);
+                append(text, word[1]);
+            }
+            word++;
         } else if (!strcmp(*word, "noprefixroute")) {
             append(text, *word);
         }
@@ -138,9 +141,7 @@ bool vr_carried_read(const char *device, struct vr_carried *ret, struct vr_error
 
 bool vr_carried_is_lasting(const char *text)
 {
-    const char *lifetime = strstr(text, "valid_lft ");
-    return (!lifetime || g_str_has_prefix(lifetime, "valid_lft forever")) &&
-           !strstr(text, " expires ") && !strstr(text, "proto dhcp") && !strstr(text, "proto ra");
+    return !strstr(text, "valid_lft ") && !strstr(text, " expires ") && !strstr(text, "proto dhcp") && !strstr(text, "proto ra");
 }
 
 bool vr_carried_has(const GPtrArray *addresses, const char *address)
