@@ -2,6 +2,7 @@
 #include "codec/codec.h"
 #include "manager/engine/fake.h"
 #include "manager/job/internal.h"
+#include "manager/storage/storage.h"
 
 /*
  * A Manager that is killed in every step of every kind of job, forwards and
@@ -119,6 +120,7 @@ static const char *const over_ssh[] = { "InstallHost", "EnrollHostCertificate" }
 static struct {
     bool has_vm, saved; /* the machine runs on it; its memory was saved */
     bool power;         /* of the other host */
+    bool no_spm;        /* it manages the storage pool once it is told to */
     GString *told;      /* "Volume.create Task.getStatus": without the questions of monitors */
 } host;
 
@@ -134,6 +136,7 @@ static const struct {
     { "Host.getStats", "{\"memFree\": 60000, \"memAvailable\": 60000, \"memCommitted\": 0, \"cpuIdle\": \"97.00\"}" },
     { "StoragePool.connectStorageServer", "{\"value\": [{\"id\": \"c\", \"status\": 0}]}" },
     { "StoragePool.getSpmStatus", "{\"spmStatus\": \"SPM\", \"spmId\": 1, \"spmLver\": 1}" },
+    { "StoragePool.spmStart", "{\"value\": \"t\"}" },
     { "StoragePool.getInfo", "{\"dominfo\": {}}" },
     { "Volume.create", "{\"value\": \"t\"}" },
     { "Volume.extendSize", "{\"value\": \"t\"}" },
@@ -183,6 +186,10 @@ static const char *serve(const struct fake_call *call, int *ret_code)
             host.power = params->action == VR_RPC_FENCE_NODE_ACTION_ON;
         return host.power ? "{\"power\": \"on\"}" : "{\"power\": \"off\"}";
     }
+    else if (strcmp(verb, "StoragePool.spmStart") == 0)
+        host.no_spm = false;
+    else if (strcmp(verb, "StoragePool.getSpmStatus") == 0 && host.no_spm)
+        return "{\"spmStatus\": \"Free\", \"spmId\": -1, \"spmLver\": -1}";
     for (unsigned i = 0; i < G_N_ELEMENTS(answers); i++)
         if (strcmp(answers[i].verb, verb) == 0)
             return answers[i].result;
@@ -217,14 +224,30 @@ static void add(GArray *changes, int kind, void *object)
     g_array_append_val(changes, change);
 }
 
+static void add_site(GArray *changes)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(site); i++)
+        add(changes, site[i].kind,
+            read_json(vr_kinds[site[i].kind].type, site[i].json, VR_JSON_STORE));
+}
+
+/* Takes the entities of @changes. */
+static struct fake *start_with(GArray *changes) VR_REQUIRES(vr_role_engine);
+static struct fake *start_with(GArray *changes)
+{
+    host.told = g_string_new(NULL);
+    struct fake *fake = fake_new(changes);
+    for (unsigned i = 0; i < changes->len; i++)
+        vr_unref(g_array_index(changes, struct vr_change, i).after);
+    return fake;
+}
+
 static struct fake *restart(const struct row *row, unsigned position, bool undoing)
     VR_REQUIRES(vr_role_engine);
 static struct fake *restart(const struct row *row, unsigned position, bool undoing)
 {
     g_autoptr(GArray) changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
-    for (unsigned i = 0; i < G_N_ELEMENTS(site); i++)
-        add(changes, site[i].kind,
-            read_json(vr_kinds[site[i].kind].type, site[i].json, VR_JSON_STORE));
+    add_site(changes);
     if (row->own.json)
         add(changes, row->own.kind,
             read_json(vr_kinds[row->own.kind].type, row->own.json, VR_JSON_STORE));
@@ -248,11 +271,7 @@ static struct fake *restart(const struct row *row, unsigned position, bool undoi
     host.has_vm = strcmp(row->type, "SuspendVm") == 0 || strcmp(row->type, "ChangeDisc") == 0;
     host.saved = host.has_vm && position == 2; /* "release host": it was saved */
     host.power = true;
-    host.told = g_string_new(NULL);
-    struct fake *fake = fake_new(changes);
-    for (unsigned i = 0; i < changes->len; i++)
-        vr_unref(g_array_index(changes, struct vr_change, i).after);
-    return fake;
+    return start_with(changes);
 }
 
 static void end(struct fake *fake)
@@ -356,6 +375,55 @@ static void test_never(void)
     sweep(never_comes);
 }
 
+/* --- a Manager that is killed before it elects another storage pool manager --- */
+
+/* What is in the database when the host that managed the pool was counted as dead, and no more. */
+static GArray *after_the_spm_died(void) VR_REQUIRES(vr_role_engine);
+static GArray *after_the_spm_died(void)
+{
+    g_autoptr(GArray) before = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    add_site(before);
+    struct fake *fake = start_with(before);
+    fake_settle(fake);
+    struct vr_txn *txn = vr_txn_new(fake->engine);
+    VR_SET_LINK(VR_EDIT(txn, DATA_CENTER, data_center, CENTER), spm_host, host, DEAD);
+    VR_CLEAR(VR_EDIT(txn, HOST, host, HOST), spm);
+    vr_txn_commit(txn, NULL, NULL);
+    txn = vr_txn_new(fake->engine);
+    vr_storage_host_dead(txn, DEAD);
+    vr_txn_commit(txn, NULL, NULL);
+    fake_acknowledge(fake); /* and the clock stands: nobody was elected */
+    g_assert_null(strstr(host.told->str, "spmStart"));
+    GArray *left = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    for (unsigned kind = 0; kind < VR_KIND_COUNT; kind++) {
+        vr_auto_objects struct vr_objects all = { 0 };
+        vr_inventory_list(fake->committed, (int)kind, &all);
+        for (unsigned i = 0; i < all.count; i++)
+            add(left, (int)kind, vr_ref(all.items[i]));
+    }
+    end(fake);
+    return left;
+}
+
+static void test_spm(void) VR_NO_THREAD_SAFETY
+{
+    host.no_spm = true;
+    g_autoptr(GArray) left = after_the_spm_died();
+    struct fake *fake = start_with(left);
+    const struct vr_data_center *dc = VR_PEEK(fake->committed, DATA_CENTER, data_center, CENTER);
+    g_assert_cmpint(dc->status, ==, VR_DATA_CENTER_STATUS_NOT_OPERATIONAL);
+    g_assert_null(VR_LINK_ID(dc, spm_host));
+    vr_engine_host_state(fake->engine, HOST, true, NULL);
+    pass(fake, 5000, true);
+    dc = VR_PEEK(fake->committed, DATA_CENTER, data_center, CENTER);
+    g_assert_cmpstr(VR_LINK_ID(dc, spm_host), ==, HOST);
+    g_assert_cmpint(dc->status, ==, VR_DATA_CENTER_STATUS_UP);
+    const char *first = strstr(host.told->str, "spmStart");
+    g_assert_nonnull(first);
+    g_assert_null(strstr(first + 1, "spmStart")); /* once */
+    end(fake);
+}
+
 /* A job type that is new has to show that it survives a restart. */
 static void test_all(void)
 {
@@ -376,5 +444,6 @@ int main(int argc, char **argv)
     g_test_add_func("/restart/every kind of job is tried", test_all);
     g_test_add_func("/restart/a job goes on when its host comes late", test_late);
     g_test_add_func("/restart/a job goes by its host's absence when the grace is over", test_never);
+    g_test_add_func("/restart/an election that a kill prevented is held when a host comes", test_spm);
     return g_test_run();
 }
