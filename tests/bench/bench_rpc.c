@@ -4,6 +4,8 @@
  * The host protocol over loopback TLS: calls a second over one connection,
  * and what an idle connection costs each end.  Server and clients have a loop
  * and a thread each, in this one process.  Prints `what | budget | measured`.
+ *
+ *     bench_rpc --smoke     the same, a few calls of each
  */
 
 #include <malloc.h>
@@ -17,7 +19,9 @@
 #include "net/rpc.h"
 #include "net/test_pki.h"
 
-enum { CALLS = 50000, IN_FLIGHT = 64, TURNS = 10000, IDLE = 300 };
+enum { IN_FLIGHT = 64, MAX_IDLE = 300 };
+
+static unsigned calls_wanted = 50000, turns_wanted = 10000, idle_wanted = MAX_IDLE;
 
 struct bench {
     struct vr_loop *clients, *hosts;
@@ -25,7 +29,7 @@ struct bench {
     struct vr_rpc_server *server;
     uint16_t port;
     /* touched on the clients' thread */
-    struct vr_rpc_client *caller, *idle[IDLE];
+    struct vr_rpc_client *caller, *idle[MAX_IDLE];
     const struct vr_verb *verb;
     unsigned to_start, to_finish, ups, wanted_ups;
     /* between that thread and main() */
@@ -96,7 +100,7 @@ static void many_pings(void *arg)
 {
     struct bench *b = arg;
     b->verb = &vr_verb_host_ping;
-    many(b, CALLS, IN_FLIGHT);
+    many(b, calls_wanted, IN_FLIGHT);
 }
 
 static void many_turns(void *arg) VR_REQUIRES(vr_role_io);
@@ -104,7 +108,7 @@ static void many_turns(void *arg)
 {
     struct bench *b = arg;
     b->verb = &vr_verb_host_ping;
-    many(b, TURNS, 1);
+    many(b, turns_wanted, 1);
 }
 
 static void many_stats(void *arg) VR_REQUIRES(vr_role_io);
@@ -112,7 +116,7 @@ static void many_stats(void *arg)
 {
     struct bench *b = arg;
     b->verb = &vr_verb_host_get_stats;
-    many(b, CALLS, IN_FLIGHT);
+    many(b, calls_wanted, IN_FLIGHT);
 }
 
 static void on_state(struct vr_rpc_client *client, enum vr_rpc_state state,
@@ -150,8 +154,8 @@ static void connect_idle(void *arg) VR_REQUIRES(vr_role_io);
 static void connect_idle(void *arg)
 {
     struct bench *b = arg;
-    b->wanted_ups += IDLE;
-    for (unsigned i = 0; i < IDLE; i++)
+    b->wanted_ups += idle_wanted;
+    for (unsigned i = 0; i < idle_wanted; i++)
         b->idle[i] = connect_one(b);
 }
 
@@ -160,7 +164,7 @@ static void free_clients(void *arg)
 {
     struct bench *b = arg;
     vr_rpc_client_free(b->caller);
-    for (unsigned i = 0; i < IDLE; i++)
+    for (unsigned i = 0; i < idle_wanted; i++)
         vr_rpc_client_free(b->idle[i]);
     finish(b);
 }
@@ -204,8 +208,13 @@ static void *must(void *pointer, struct vr_error *error)
     return pointer;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "--smoke") == 0) {
+        calls_wanted = 500;
+        turns_wanted = 100;
+        idle_wanted = 10;
+    }
     static struct bench b;
     struct vr_error *error = NULL;
     struct test_pki *pki = test_pki_new();
@@ -225,8 +234,8 @@ int main(void)
                               &vr_codec_caps_host, &error),
                  error);
     const struct vr_rpc_server_options options = { .tls = b.host_tls,
-                                                   .max_connections = IDLE + 1,
-                                                   .max_newcomers = IDLE,
+                                                   .max_connections = idle_wanted + 1,
+                                                   .max_newcomers = idle_wanted,
                                                    .handshake_ms = 120000 };
     b.server = must(vr_rpc_server_new(b.hosts, &options, &server_ops, NULL, &error), error);
     b.port = vr_rpc_server_port(b.server);
@@ -234,19 +243,19 @@ int main(void)
     vr_loop_start_thread(b.clients, "clients");
 
     run(&b, connect_caller);
-    report_calls(&b, "Host.ping over one connection, 64 in flight", "-", CALLS, many_pings);
-    report_calls(&b, "Host.getStats over one connection, 64 in flight", "-", CALLS, many_stats);
-    report_calls(&b, "Host.ping over one connection, one by one", "-", TURNS, many_turns);
+    report_calls(&b, "Host.ping over one connection, 64 in flight", "-", calls_wanted, many_pings);
+    report_calls(&b, "Host.getStats over one connection, 64 in flight", "-", calls_wanted, many_stats);
+    report_calls(&b, "Host.ping over one connection, one by one", "-", turns_wanted, many_turns);
 
     size_t before = in_use();
     double begin = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
     run(&b, connect_idle);
     printf("%d hosts connected, TLS handshakes and all | - | %.1f s, %.1f ms of CPU each, both "
            "ends\n",
-           IDLE, seconds(CLOCK_MONOTONIC) - begin,
-           (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) * 1e3 / IDLE);
+           idle_wanted, seconds(CLOCK_MONOTONIC) - begin,
+           (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) * 1e3 / idle_wanted);
     printf("idle connection, memory | < 64 KiB | %.1f KiB, both ends\n",
-           (double)(in_use() - before) / IDLE / 1024);
+           (double)(in_use() - before) / idle_wanted / 1024);
 
     run(&b, free_clients);
     vr_loop_stop_thread(b.clients);
