@@ -184,6 +184,7 @@ def test_purge_touches_no_storage(enrolled, before):
 def test_purge_leaves_nothing_else_behind(enrolled, before):
     enrolled.run("rmdir", "-p", "--ignore-fail-on-non-empty", "/rhev/data-center/mnt/server:_export",
                  check=False)
+    enrolled.write("/var/cache/vireo-agent/installed", "what the Manager's deployment keeps there")
     enrolled.run("dpkg", "--purge", "vireo-agent", "vireo-manager")
     enrolled.run("virsh", "-c", "qemu:///system", "destroy", "guest")
     assert enrolled.added() - before == set()

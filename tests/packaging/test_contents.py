@@ -28,6 +28,7 @@ CONTENTS = {
         "/usr/libexec/vireo/vireo-enroll": "-rwxr-xr-x",
         "/etc/vireo/agent.conf": "-rw-r--r--",
         "/lib/systemd/system/vireo-agent.service": "-rw-r--r--",
+        "/lib/systemd/system/wdmd.service.d/vireo-agent.conf": "-rw-r--r--",
         "/usr/lib/sysusers.d/vireo-agent.conf": "-rw-r--r--",
         "/usr/lib/tmpfiles.d/vireo-agent.conf": "-rw-r--r--",
         "/usr/share/man/man8/vireo-agentd.8.gz": "-rw-r--r--",
