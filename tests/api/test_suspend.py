@@ -5,6 +5,7 @@ it went on where it was (tools/boot-guest)."""
 import glob
 import os
 import re
+import signal
 import subprocess
 
 import ovirtsdk4 as sdk
@@ -12,10 +13,14 @@ import pytest
 from ovirtsdk4 import types
 
 from conftest import ROOT
+from halting import Halt, in_background
 from helpers import (add_disk, connect, gone, open_transfer, put, serial_log, start, status_of,
                      wait_for)
 
 MEMORY = 64 << 20
+# A file system of 64 KiB in place of a folder.
+FULL = ('cp -a "$1" "$1.away"; mount -t tmpfs -o size=64k tmpfs "$1";'
+        ' cp -a --sparse=always "$1.away"/* "$1"; rm -r "$1.away"')
 SUSPENDED, UP, DOWN = types.VmStatus.SUSPENDED, types.VmStatus.UP, types.VmStatus.DOWN
 
 
@@ -40,7 +45,10 @@ def counter(site, domain):
     service.disk_attachments_service().add(types.DiskAttachment(
         disk=types.Disk(id=disk.get().id), interface=types.DiskInterface.VIRTIO, bootable=True,
         active=True))
+    connection.close()
     yield made.id
+    connection = connect(site) # the Manager may be another one
+    service = connection.system_service().vms_service().vm_service(made.id)
     if service.get().status != DOWN:
         service.stop()
     wait_for(status_of(service), DOWN)
@@ -138,6 +146,130 @@ def test_it_can_be_started_paused(site, system, service, counter):
     wait_for(status_of(service), UP)
     goes_on(site, counter, starts, numbers)
     service.update(types.Vm(start_paused=False))
+
+
+# --- faults in the middle ---
+
+
+def settled(system, counter):
+    """The machine's status once no job has it in hand any more."""
+    def probe():
+        if any(job.status == types.JobStatus.STARTED for job in system.jobs_service().list()):
+            return None
+        return system.vms_service().vm_service(counter).get().status
+    return wait_for(probe, (SUSPENDED, UP, DOWN, types.VmStatus.UNKNOWN))
+
+
+def as_if_nothing_had_been(site, counter, starts, numbers, before):
+    """Whatever was killed: it runs as before, or is suspended whole; and nothing is left behind."""
+    connection = connect(site)
+    system = connection.system_service()
+    service = system.vms_service().vm_service(counter)
+    status = settled(system, counter)
+    assert status in (UP, SUSPENDED)
+    if status == SUSPENDED:
+        assert len(memory_disks(system)) == 2
+        wait_for(lambda: service.get().host, None)
+        start(service)
+        wait_for(status_of(service), UP)
+    goes_on(site, counter, starts, numbers)
+    wait_for(lambda: memory_disks(system), [])
+    wait_for(lambda: images(site) == before, True)
+    assert settled(system, counter) == UP
+    connection.close(logout=False)
+    return status
+
+
+def sweep(site, api, counter, job_type, prepare, act, reached):
+    """Kills the Manager at each change of the job: of each one, the record arrives or is lost.
+    @reached: the machine's status when all of the job's changes are past."""
+    halts = []
+    for number in range(1, 20):
+        for arrives in (True, False):
+            connection = connect(site)
+            service = connection.system_service().vms_service().vm_service(counter)
+            before, starts = images(site), boots(site, counter)
+            prepare(service)
+            numbers = said(site, counter)
+            with Halt(site, job_type, [number]) as halt:
+                request = in_background(site, counter, act)
+                if wait_for(lambda: halt.waiting() or service.get().status, (True, reached)) != True:
+                    request.join()
+                    assert as_if_nothing_had_been(site, counter, starts, numbers, before) == reached
+                    return halts
+                halt.kill_manager(arrives)
+            request.join()
+            connection.close(logout=False) # the Manager that knew it is gone
+            site.start_manager()
+            api.token = None
+            halts.append((number, arrives))
+            print("killed at change %d of %s, which %s" %
+                  (number, job_type, "arrived" if arrives else "was lost"))
+            as_if_nothing_had_been(site, counter, starts, numbers, before)
+    raise AssertionError("a job of 20 changes")
+
+
+def test_the_manager_is_killed_in_every_step_of_a_suspension(site, api, service, counter):
+    halts = sweep(site, api, counter, "SuspendVm", lambda service: None,
+                  lambda service: service.suspend(), SUSPENDED)
+    assert len(halts) == 2 * 5  # begun, volumes made, about to ask, saved, released
+
+
+def test_the_manager_is_killed_in_every_step_of_a_resumption(site, api, service, counter):
+    halts = sweep(site, api, counter, "RunVm", suspend, lambda service: service.start(), UP)
+    assert len(halts) == 2 * 3  # begun, about to ask, up
+
+
+def hung(site):
+    """QEMU of the machine, stopped: what it was asked to do is not done."""
+    with open(site.path("libvirt", "run", "qemu", "counter.pid"), encoding="ascii") as file:
+        pid = int(file.read())
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def saves_begun(site):
+    with open(site.path("log", "agent.log"), encoding="utf-8") as file:
+        return file.read().count("to Saving State")
+
+
+def test_the_agent_is_killed_while_memory_is_saved(site, service, counter):
+    before, starts, numbers = images(site), boots(site, counter), said(site, counter)
+    begun = saves_begun(site)
+    pid = hung(site)
+    try:
+        service.suspend()
+        # Its host was asked, and the save cannot end before QEMU goes on.
+        wait_for(lambda: saves_begun(site) > begun, True)
+        agent = site.processes.find("agent")
+        agent.send(signal.SIGKILL)
+        assert agent.ended(20)
+        site.start_agent()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    as_if_nothing_had_been(site, counter, starts, numbers, before)
+
+
+def test_storage_that_is_full_leaves_it_running(site, system, service, counter):
+    before, starts, numbers = images(site), boots(site, counter), said(site, counter)
+    # Three changes of the job come before the host is asked; the fourth is the failure.
+    with Halt(site, "SuspendVm", [3, 4]) as halt:
+        service.suspend()
+        wait_for(halt.waiting, True)
+        folders = [os.path.dirname(path) for path in
+                   glob.glob(site.path("storage", "data", "*", "images", "*", "*.meta"))
+                   if os.path.dirname(path) not in before]
+        for folder in folders:
+            subprocess.run(site.inside(["sh", "-ec", FULL, "sh", folder]), check=True)
+        halt.release_until_next()
+        wait_for(halt.waiting, True)
+        for folder in folders:
+            subprocess.run(site.inside(["umount", folder]), check=True)
+    assert as_if_nothing_had_been(site, counter, starts, numbers, before) == UP
+    failed = [event for event in system.events_service().list(max=50)
+              if event.code == 502 and event.vm and event.vm.id == counter]
+    assert failed and "full" in failed[0].description
+
 
 
 def test_a_stop_discards_what_was_saved(site, system, service, counter):
