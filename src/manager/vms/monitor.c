@@ -175,6 +175,10 @@ static void note_start(struct vr_engine *engine, struct vr_vm *vm,
 static bool believe(const struct vr_vm *vm, const char *host_id, int status)
 {
     const char *assigned = VR_LINK_ID(vm, host);
+    /* Its host was cleared of it before it became suspended, and a start is recorded before another
+     * host hears of it: whoever reports it says what was before. */
+    if (vm_status(vm) == VR_VM_STATUS_SUSPENDED)
+        return false;
     if (!assigned)
         return status != VR_VM_STATUS_DOWN && status != VR_VM_STATUS_WAIT_FOR_LAUNCH;
     return strcmp(assigned, host_id) == 0;
