@@ -11,8 +11,9 @@
 #define MACHINES 8
 #define CLUSTER "00000000-0000-4000-a000-000000000001"
 #define DATA_CENTER "00000000-0000-4000-a000-000000000002"
+#define DOMAIN SIM_DOMAIN
 
-enum action { START, STOP, SHUTDOWN, ACTIONS };
+enum action { START, STOP, SHUTDOWN, SUSPEND, ACTIONS };
 
 static const struct vr_operation operations[] = {
     [START] = { .name = "vm.start", .method = VR_METHOD_POST, .is_action = true,
@@ -21,6 +22,8 @@ static const struct vr_operation operations[] = {
                .kind = VR_KIND_VM, .write = vr_vm_stop },
     [SHUTDOWN] = { .name = "vm.shutdown", .method = VR_METHOD_POST, .is_action = true,
                    .kind = VR_KIND_VM, .write = vr_vm_shutdown },
+    [SUSPEND] = { .name = "vm.suspend", .method = VR_METHOD_POST, .is_action = true,
+                  .kind = VR_KIND_VM, .write = vr_vm_suspend },
 };
 
 struct open_call {
@@ -76,8 +79,21 @@ static void put_site(struct sim *sim)
     struct vr_data_center *data_center = VR_NEW(data_center);
     vr_set_id(data_center, DATA_CENTER);
     VR_SET_STRING(data_center, name, "simulated");
-    VR_SET(data_center, status, VR_DATA_CENTER_STATUS_UNINITIALIZED);
+    VR_SET(data_center, status, VR_DATA_CENTER_STATUS_NOT_OPERATIONAL);
+    VR_SET(data_center, pool_created, true);
+    VR_SET(data_center, master_version, 1);
+    VR_SET_LINK(data_center, master_storage_domain, storage_domain, DOMAIN);
     sim_database_put(sim->database, VR_KIND_DATA_CENTER, data_center);
+    struct vr_storage_domain *domain = VR_NEW(storage_domain);
+    vr_set_id(domain, DOMAIN);
+    VR_SET_STRING(domain, name, "data");
+    VR_SET(domain, type, VR_STORAGE_DOMAIN_TYPE_DATA);
+    VR_SET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_ACTIVE);
+    VR_SET(domain, master, true);
+    VR_SET(VR_SUB(domain, storage, host_storage), type, VR_STORAGE_TYPE_LOCALFS);
+    VR_SET_STRING(domain->storage, path, "/data");
+    VR_SET_LINK(domain, data_center, data_center, DATA_CENTER);
+    sim_database_put(sim->database, VR_KIND_STORAGE_DOMAIN, domain);
     struct vr_cluster *cluster = VR_NEW(cluster);
     vr_set_id(cluster, CLUSTER);
     VR_SET_STRING(cluster, name, "simulated");
@@ -177,6 +193,8 @@ static void check_lock(struct sim *sim, unsigned machine) VR_REQUIRES(vr_role_en
         return;
     switch (seen->status) {
     case VR_VM_STATUS_WAIT_FOR_LAUNCH:
+    case VR_VM_STATUS_SAVING_STATE:
+    case VR_VM_STATUS_RESTORING_STATE:
     case VR_VM_STATUS_UNKNOWN:
         return;
     default:
@@ -199,14 +217,34 @@ static void check_machine(struct sim *sim, const struct vr_vm *vm)
         if (sim_guest_runs(&sim->hosts[i], vm->id))
             on = &sim->hosts[i];
     }
-    if (vm->status != VR_VM_STATUS_UP && vm->status != VR_VM_STATUS_DOWN)
+    if (vm->status != VR_VM_STATUS_UP && vm->status != VR_VM_STATUS_DOWN &&
+        vm->status != VR_VM_STATUS_SUSPENDED)
         sim_broken(sim, "%s stays in status %s", vm->name,
                    vr_enum_word(&vr_enum_vm_status, (int)vm->status));
     else if (vm->status == VR_VM_STATUS_UP && (!on || g_strcmp0(VR_LINK_ID(vm, host), on->id) != 0))
         sim_broken(sim, "readers see %s up on host %s, it runs on %s", vm->name,
                    VR_LINK_ID(vm, host), on ? on->id : "none");
-    else if (vm->status == VR_VM_STATUS_DOWN && on)
-        sim_broken(sim, "readers see %s down, it runs on %s", vm->name, on->id);
+    else if (vm->status != VR_VM_STATUS_UP && on)
+        sim_broken(sim, "readers see %s %s, it runs on %s", vm->name,
+                   vr_enum_word(&vr_enum_vm_status, (int)vm->status), on->id);
+}
+
+/* Every image on storage is the memory of a machine that is suspended now. */
+static void check_images(struct sim *sim)
+{
+    GHashTableIter iter;
+    gpointer id;
+    g_hash_table_iter_init(&iter, sim->images);
+    while (g_hash_table_iter_next(&iter, &id, NULL)) {
+        const struct vr_disk *disk = VR_PEEK(sim->committed, DISK, disk, id);
+        const struct vr_vm *vm =
+            disk ? VR_PEEK(sim->committed, VM, vm, VR_LINK_ID(disk, memory_of)) : NULL;
+        if (!vm || vm->status != VR_VM_STATUS_SUSPENDED ||
+            (g_strcmp0(VR_LINK_ID(vm, memory_disk), id) != 0 &&
+             g_strcmp0(VR_LINK_ID(vm, metadata_disk), id) != 0))
+            sim_broken(sim, "image %s is left behind%s%s", (char *)id, vm ? " by " : "",
+                       vm ? vm->name : "");
+    }
 }
 
 void sim_clients_check_end(struct sim *sim)
@@ -230,4 +268,5 @@ void sim_clients_check_end(struct sim *sim)
         else
             sim_broken(sim, "machine %u is gone", i + 1);
     }
+    check_images(sim);
 }

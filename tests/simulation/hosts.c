@@ -32,11 +32,13 @@ static void guest_free(gpointer data)
 {
     struct sim_guest *guest = data;
     g_free(guest->id);
+    g_free(guest->dump);
     g_free(guest);
 }
 
 void sim_hosts_init(struct sim *sim)
 {
+    sim->images = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (unsigned i = 0; i < SIM_HOSTS; i++) {
         struct sim_host *host = &sim->hosts[i];
         host->sim = sim;
@@ -49,6 +51,7 @@ void sim_hosts_init(struct sim *sim)
 void sim_hosts_done(struct sim *sim)
 {
     g_queue_clear_full(&sim->calls, call_unref);
+    g_hash_table_destroy(sim->images);
     for (unsigned i = 0; i < SIM_HOSTS; i++) {
         g_queue_clear_full(&sim->hosts[i].inbox, call_unref);
         g_hash_table_destroy(sim->hosts[i].guests);
@@ -73,7 +76,8 @@ struct sim_host *sim_host_find(struct sim *sim, const char *id)
 bool sim_guest_runs(const struct sim_host *host, const char *id)
 {
     const struct sim_guest *guest = g_hash_table_lookup(host->guests, id);
-    return guest && (!guest->down_at || guest->down_at > host->sim->now);
+    return guest && (!guest->down_at || guest->down_at > host->sim->now) &&
+           (!guest->saved_at || guest->saved_at > host->sim->now);
 }
 
 static unsigned delay(struct sim *sim)
@@ -277,6 +281,9 @@ static void power_off(struct sim_host *host)
     host->alive = false;
     host->frozen = false;
     host->connection++;
+    host->boot++;
+    if (sim->spm == host)
+        sim->spm = NULL;
     g_hash_table_remove_all(host->guests);
     g_queue_clear_full(&host->inbox, call_unref);
     sim_note(sim, "%s loses power", host->id);

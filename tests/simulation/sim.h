@@ -68,6 +68,7 @@ void sim_database_put(struct sim_database *database, int kind, void *object);
 /* --- hosts (hosts.c, verbs.c) --- */
 
 #define SIM_HOSTS 4
+#define SIM_DOMAIN "00000000-0000-4000-a000-000000000003" /* the site's storage */
 
 struct sim_answer {
     void *result; /* taken */
@@ -85,7 +86,15 @@ struct sim_guest {
     char *id;
     int64_t since;
     int64_t down_at; /* shuts down then; 0: runs on */
+    int64_t saved_at; /* its memory is on storage then, and it is down; 0: nobody asked */
+    char *dump;       /* the image that it is saved to */
 };
+/* An image on the site's storage, which outlives hosts and Managers. */
+struct sim_image {
+    bool saved;    /* holds the memory of a machine */
+    bool restored; /* and was given to a host: never again */
+};
+
 bool sim_guest_runs(const struct sim_host *host, const char *id);
 
 struct sim_host {
@@ -97,6 +106,7 @@ struct sim_host {
     uint64_t connection; /* counts up: messages of an older one are lost, but for ... */
     uint64_t cut_connection; /* ... those of the one that a killed Manager had, until then */
     int64_t cut_at;
+    unsigned boot; /* counts up */
     GHashTable *guests;   /* id -> struct sim_guest */
     GQueue inbox;         /* struct sim_call: arrived while it was frozen */
     int64_t last_arrival; /* requests arrive in order */
@@ -162,6 +172,8 @@ struct sim {
 
     struct sim_database *database;
     struct sim_host hosts[SIM_HOSTS];
+    GHashTable *images;  /* id -> struct sim_image */
+    struct sim_host *spm; /* or NULL */
     GQueue calls; /* struct sim_call that the Manager waits for, oldest first */
     struct clients *clients;
 };
