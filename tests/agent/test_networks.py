@@ -2,6 +2,7 @@
 """setupNetworks on real interfaces of a network namespace, and what it does when the Manager is lost."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -105,3 +106,27 @@ def test_what_cannot_be_is_refused_and_changes_nothing(host, nic, code, change):
         client.call("Host.setupNetworks", networks=change, bondings={}, options={})
     assert failure.value.code == code
     assert client.call("Host.getNetworkCapabilities") == before
+
+
+def filters_of(host):
+    return re.findall(r"<filterref filter='([^']*)'", host.virsh("nwfilter-dumpxml", "vdsm-no-mac-spoofing"))
+
+
+def define_filter(host, xml):
+    with open(host.path("filter.xml"), "w", encoding="ascii") as file:
+        file.write(xml)
+    host.virsh("nwfilter-define", host.path("filter.xml"))
+
+
+def test_an_empty_filter_of_guests_becomes_a_real_one(host):
+    """An empty one stands in while libvirt's own are not installed; later it is replaced, not left."""
+    host.client().call_ready("Host.ping2")
+    parts = ["no-mac-spoofing", "no-arp-mac-spoofing"]
+    assert filters_of(host) == parts
+    host.virsh("nwfilter-undefine", "vdsm-no-mac-spoofing")
+    define_filter(host, "<filter name='vdsm-no-mac-spoofing' chain='root'/>")
+    for _ in range(2):  # and again
+        host.kill_agent()
+        host.start_agent()
+        host.client().call_ready("Host.ping2")
+        assert filters_of(host) == parts

@@ -161,21 +161,31 @@ static bool has_filter(virConnectPtr conn, const char *name)
 /* The filter that Managers name on interfaces: a guest can neither take another's MAC address nor
  * answer for it.  Made of libvirt's own filters; where those are not installed, an empty one stands
  * in, so that guests start, and the log says what is missing. */
+#define FILTER "vdsm-no-mac-spoofing"
 static void define_filter(virConnectPtr conn)
 {
-    static const char guarded[] = "<filter name='vdsm-no-mac-spoofing' chain='root'>"
-                                  "<filterref filter='no-mac-spoofing'/>"
-                                  "<filterref filter='no-arp-mac-spoofing'/></filter>";
-    static const char open[] = "<filter name='vdsm-no-mac-spoofing' chain='root'/>";
     bool parts = has_filter(conn, "no-mac-spoofing") && has_filter(conn, "no-arp-mac-spoofing");
     if (!parts)
         vr_log_warning("libvirt has no filter no-mac-spoofing (package "
                        "libvirt-daemon-config-nwfilter): guests can change their MAC address.");
-    virNWFilterPtr filter = virNWFilterDefineXML(conn, parts ? guarded : open);
+    /* Under its own number it replaces what an earlier start has defined; under another it is refused. */
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    virNWFilterPtr old = virNWFilterLookupByName(conn, FILTER);
+    if (old)
+        virNWFilterGetUUIDString(old, uuid);
+    g_autofree char *xml =
+        g_strdup_printf("<filter name='" FILTER "' chain='root'>%s%s%s%s</filter>",
+                        old ? "<uuid>" : "", uuid, old ? "</uuid>" : "",
+                        parts ? "<filterref filter='no-mac-spoofing'/>"
+                                "<filterref filter='no-arp-mac-spoofing'/>"
+                              : "");
+    virNWFilterPtr filter = virNWFilterDefineXML(conn, xml);
     if (filter)
         virNWFilterFree(filter);
-    else if (!has_filter(conn, "vdsm-no-mac-spoofing"))
-        vr_log_warning("The network filter vdsm-no-mac-spoofing cannot be defined here.");
+    else
+        vr_log_warning("The network filter " FILTER " cannot be defined here.");
+    if (old)
+        virNWFilterFree(old);
 }
 
 /* One connection's life: until it is lost or we stop. */
