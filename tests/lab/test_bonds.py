@@ -22,7 +22,7 @@ def test_an_lacp_bond_of_two_cables_carries_a_vlan(lab):
     one.wait("[ $(cat /sys/class/net/bond0/bonding/ad_num_ports) = 2 ]")
     partner = one.run("cat /sys/class/net/bond0/bonding/ad_partner_mac").out
     assert partner == two.run("cat /sys/class/net/bond0/address").out
-    assert one.run("cat /sys/class/net/bond0/speed").out == "2000\n"
+    one.wait("[ $(cat /sys/class/net/bond0/speed) = 2000 ]")
     one.wait("ping -c 1 -W 1 10.77.0.2")
 
 

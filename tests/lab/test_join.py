@@ -21,6 +21,9 @@ PACKAGES = True
 INSTALL_FAILED, INSTALLED, PROGRESS = 505, 504, 509
 CERTIFICATE = "/etc/pki/vdsm/certs/vdsmcert.pem"
 
+# The device that has an address.
+WHERE = "ip -br -4 addr | awk -v a=%s/24 '$3 == a { print $1 }'"
+
 
 def events(lab, name, code):
     """Descriptions of the host's events of that code, the newest first."""
@@ -123,6 +126,7 @@ def test_two_hosts_join_over_ssh(lab, joined):
         assert shown["ssh"]["fingerprint"] == key
         assert shown["hardware_information"]["uuid"].lower() == host.run(
             "cat /sys/class/dmi/id/product_uuid").out.strip().lower()
+        assert host.run(WHERE % host.address).out == "ovirtmgmt\n"
         # Every step is an event, and a step of the job.
         progress = events(lab, name, PROGRESS)
         for word in ("connecting", key, "checking", "installing version", "enrolling", "starting"):
@@ -138,13 +142,14 @@ def test_two_hosts_join_over_ssh(lab, joined):
 
 
 def test_a_host_is_up_again_after_a_reboot(lab, joined):
-    """What was installed starts by itself, and the certificate and the address are still there."""
+    """By the reset button, a moment after it was installed: all of it is on the disk, and starts."""
     host = lab.host("host1")
     before = host.boot_id()
     host.reset()
     lab.wait_host("host1", ("connecting", "non_responsive"))
     lab.wait_host("host1", "up")
     assert host.boot_id() != before
+    assert host.run(WHERE % host.address).out == "ovirtmgmt\n"
 
 
 def test_a_changed_host_key_is_not_believed_until_somebody_says_so(lab, joined):

@@ -131,7 +131,7 @@ def counter(lab, joined):
                            text=True, check=True)
     disk = scenario.upload_disk(api, domain, "counter", os.path.join(built.stdout.strip(), "boot.qcow2"),
                                 MIB)
-    vm = scenario.add_vm(api, "counter", disk, 16 * MIB, nic=False)
+    vm = scenario.add_vm(api, "counter", disk, 16 * MIB)
     counter = Counter(lab, start(api, vm))
     counter.counts_on()
     return counter
@@ -147,6 +147,9 @@ def start(api, vm, run_once=None):
 def test_a_machine_runs_on_the_shared_domain(lab, counter):
     counter.never_stopped()
     assert lab.api().get(counter.path)["status"] in RUNNING
+    # Its network card is on the bridge that the deployment made.
+    tap = counter.host.run("virsh -q domiflist %s" % counter.id).out.split()
+    assert tap[1:4] == ["bridge", "ovirtmgmt", "virtio"]
 
 
 def test_the_agent_is_killed(lab, counter):

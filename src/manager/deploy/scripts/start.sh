@@ -24,7 +24,12 @@ main() {
     fi
     systemctl is-enabled -q vireo-agent.service || systemctl enable vireo-agent.service >&2 ||
         problem "The service vireo-agent cannot be enabled."
-    systemctl restart vireo-agent.service >&2 && systemctl is-active vireo-agent.service >&2 && return
+    if systemctl restart vireo-agent.service >&2 && systemctl is-active vireo-agent.service >&2; then
+        # The host is called installed now, also after a loss of power: dpkg can have been told not to
+        # wait for disks (force-unsafe-io).
+        sync -f /usr /etc /var
+        return
+    fi
     problem "The agent does not start on the host: $(journalctl -u vireo-agent.service -n 3 -o cat --no-pager 2>/dev/null | tr '\n' ' ')"
 }
 main </dev/null
