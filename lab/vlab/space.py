@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from vireolab.processes import Process
-from vireolab.site import QEMU_CONF, write_if_changed
+from vireolab.site import QEMU_CONF, console_certificates, write_if_changed
 
 from vlab import StepFailed
 from vlab.machine import Machine
@@ -201,19 +201,20 @@ class Space(Machine):
             os.makedirs(self.path(name), exist_ok=True)
         os.makedirs(self.lab.path("shared"), exist_ok=True)
         os.chown(self.lab.path("shared"), 36, 36)  # vdsm:kvm of every host, facts/storage-format.md
+        if not os.path.exists(self.path("pki", "vdsmcert.pem")):
+            self.lab.manager.enrol(self.name, self.address, self.path("pki"))
+        certificates = console_certificates(self.path("console-pki"), self.path("pki"))
         filters = "/etc/libvirt/nwfilter"
         if os.path.isdir(filters):
             shutil.copytree(filters, self.path("etc", "nwfilter"), dirs_exist_ok=True)
         for name, text in (
                 ("etc/libvirtd.conf", LIBVIRTD_CONF % identity["uuid"]),
-                ("etc/qemu.conf", QEMU_CONF + QEMU_ADDITION),
+                ("etc/qemu.conf", QEMU_CONF % certificates + QEMU_ADDITION),
                 ("agent.conf", AGENT_CONF % {"port": AGENT_PORT, "folder": self.folder,
                                              "uuid": identity["uuid"]}),
                 ("machine-id", identity["machine_id"] + "\n"), ("hostname", self.name + "\n"),
                 ("hosts", self.lab.hosts_file())):
             write_if_changed(self.path(name), text)
-        if not os.path.exists(self.path("pki", "vdsmcert.pem")):
-            self.lab.manager.enrol(self.name, self.address, self.path("pki"))
 
     def inside(self, command):
         """@command, to be run in it from outside."""

@@ -83,6 +83,17 @@ def write_if_changed(path, text):
     os.replace(path + ".new", path)
 
 
+def console_certificates(folder, pki):
+    """The host's certificate of @pki under the names by which QEMU looks for it in @folder, which is made;
+    the folder."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for name, source in (("ca-cert.pem", "cacert.pem"), ("server-cert.pem", "vdsmcert.pem"),
+                         ("server-key.pem", "vdsmkey.pem")):
+        with open(os.path.join(pki, source), encoding="ascii") as file:
+            write_if_changed(os.path.join(folder, name), file.read())
+    return folder
+
+
 class Site:
     def __init__(self, state, build, port=8443, agent_port=54321, image_port=54322, say=None):
         self.state, self.build = os.path.abspath(state), os.path.abspath(build)
@@ -165,7 +176,8 @@ class Site:
         write_if_changed(self.path("libvirt", "etc", "libvirtd.conf"),
                          LIBVIRTD_CONF % config["agent"]["uuid"])
         write_if_changed(self.path("libvirt", "etc", "qemu.conf"),
-                         QEMU_CONF % self.console_certificates())
+                         QEMU_CONF % console_certificates(self.path("libvirt", "console-pki"),
+                                                       self.path("agent", "pki")))
         ready = self.path("run", "namespace.ready")
         if os.path.exists(ready):
             os.unlink(ready)
@@ -178,16 +190,6 @@ class Site:
         self.processes.start("namespace", ["unshare", "--mount", "--propagation", "slave", "sh", "-c",
                                            script, "namespace", ready] + binds)
         self.processes.wait_until("namespace", lambda: os.path.exists(ready), 20, "made")
-
-    def console_certificates(self):
-        """The host's certificate under the names by which QEMU looks for it; the folder."""
-        folder = self.path("libvirt", "console-pki")
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        for name, source in (("ca-cert.pem", "cacert.pem"), ("server-cert.pem", "vdsmcert.pem"),
-                             ("server-key.pem", "vdsmkey.pem")):
-            with open(self.path("agent", "pki", source), encoding="ascii") as file:
-                write_if_changed(os.path.join(folder, name), file.read())
-        return folder
 
     def inside(self, command):
         """@command, to run in the host's mount namespace."""
