@@ -85,6 +85,14 @@ def test_a_restart_is_off_before_it_is_on(silent, bmc):
 def test_a_supply_that_stays_on_is_told(system, silent, bmc):
     bmc.stuck(True)
     silent.fence(fence_type="stop")
+    # Nobody takes it away, or says that it is something else, while the job has it in hand.
+    for act in (silent.remove, silent.deactivate,
+                lambda: silent.update(types.Host(address="127.0.0.2"))):
+        with pytest.raises(sdk.Error) as failure:
+            act()
+        assert failure.value.code == 409
+    with pytest.raises(sdk.Error, match="is locked by job"):
+        silent.remove()
     wait_for(lambda: any("never confirmed" in text for text in events(system, 9005)), True)
     wait_for(status_of(silent), types.HostStatus.MAINTENANCE)
     assert bmc.on

@@ -151,9 +151,10 @@ static void answered(struct vr_job_run *run, const void *result, int code, const
     const struct vr_rpc_fence_node_result *answer = result;
     if (code != 0)
         VR_SET_STRING(context, reason, message && *message ? message : "no answer");
-    if ((code == VR_RPC_NETWORK_ERROR || code == VR_RPC_RECOVERING) && !context->avoid_proxy) {
+    const struct vr_host *host = host_of(run);
+    if ((code == VR_RPC_NETWORK_ERROR || code == VR_RPC_RECOVERING) && !context->avoid_proxy && host) {
         /* Once more through another host, or through the same where there is no other. */
-        const struct vr_host *proxy = fence_proxy(run->engine, host_of(run), NULL);
+        const struct vr_host *proxy = fence_proxy(run->engine, host, NULL);
         VR_SET_STRING(context, avoid_proxy, proxy ? proxy->id : "none");
         next_agent(run);
         return;

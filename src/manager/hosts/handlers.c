@@ -185,6 +185,15 @@ void vr_hosts_add(struct vr_call *call)
         vr_hosts_watch(engine, id);
 }
 
+/* A job that deploys the host or switches its power has it in hand. */
+static bool is_free(struct vr_call *call, const struct vr_host *host, struct vr_error **error)
+    VR_REQUIRES(vr_role_engine);
+static bool is_free(struct vr_call *call, const struct vr_host *host, struct vr_error **error)
+{
+    const struct vr_lock lock = { VR_KIND_HOST, host->id, true };
+    return vr_locks_free(call->engine, &lock, 1, error);
+}
+
 void vr_host_update(struct vr_call *call)
 {
     vr_auto_error struct vr_error *error = NULL;
@@ -221,6 +230,8 @@ void vr_host_update(struct vr_call *call)
                      "Cluster, address and port of a host change only in maintenance.");
         goto fail;
     }
+    if ((moves || readdresses || wanted->ssh) && !is_free(call, host, &error))
+        goto fail;
 
     if (wanted->power_management && VR_GET(wanted->power_management, enabled, false) &&
         !vr_fence_has_agent(call->engine, host->id, NULL)) {
@@ -290,6 +301,8 @@ void vr_host_remove(struct vr_call *call)
         vr_error_set(&error, &vr_fault_host_has_running_vms, NULL);
         goto fail;
     }
+    if (!is_free(call, host, &error))
+        goto fail;
     id = g_strdup(host->id);
     vr_hosts_unwatch(call->engine, id);
     struct vr_txn *txn = vr_txn_new(call->engine);
@@ -329,6 +342,8 @@ void vr_host_activate(struct vr_call *call)
                      vr_enum_word(&vr_enum_host_status, (int)status));
         goto fail;
     }
+    if (!is_free(call, host, &error))
+        goto fail;
     id = g_strdup(host->id);
     struct vr_engine *engine = call->engine;
     struct vr_txn *txn = vr_txn_new(engine);
@@ -400,6 +415,8 @@ void vr_host_deactivate(struct vr_call *call)
                      vr_enum_word(&vr_enum_host_status, (int)status));
         goto fail;
     }
+    if (!is_free(call, host, &error))
+        goto fail;
     pinned = vms > 0 ? names_on(call->engine, host->id, true) : NULL;
     if (pinned) {
         vr_error_set(&error, &vr_fault_host_has_running_vms,
