@@ -184,13 +184,11 @@ class Lab:
     def add_host(self, name, wait="up", limit=300, **changes):
         """Adds a host of the lab to the Manager as an administrator does, by its root password; the
         host as the Manager shows it when it has status @wait (None: at once).  A space is enrolled
-        already and has no sshd: by public key, which deploys nothing."""
+        already and has no sshd: nothing is said about SSH, so nothing is deployed over it."""
         host = self.hosts[name]
         api = self.api()
         body = {"name": name, "address": host.address, "cluster": {"name": "Default"}}
-        if host.vm.machine.kind == "space":
-            body["ssh"] = {"authentication_method": "publickey"}
-        else:
+        if host.vm.machine.kind != "space":
             body["ssh"] = {"authentication_method": "password"}
             body["root_password"] = self.root_password
         made = api.add("hosts?activate=true", {**body, **changes})
