@@ -70,6 +70,7 @@ static void answered(struct vr_engine *engine, const void *result, int code, con
         pending.answer(&run->base, result, code, message);
 }
 
+static void send_held(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
 static void send_held(struct vr_engine *engine, void *arg)
 {
     struct pending pending;
