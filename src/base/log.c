@@ -47,6 +47,20 @@ static const char *level_word(enum vr_log_level level)
     return "?";
 }
 
+/* One message is one record: what a peer says cannot look like a line of its own, nor move a
+ * terminal's cursor.  The journal keeps records apart by itself. */
+static char *in_one_piece(const char *message)
+{
+    GString *text = g_string_new(NULL);
+    for (const char *c = message; *c; c++) {
+        if (*c == '\n')
+            g_string_append(text, c[1] ? "\n    " : "");
+        else
+            g_string_append_c(text, ((unsigned char)*c < ' ' && *c != '\t') || *c == 127 ? '?' : *c);
+    }
+    return g_string_free(text, FALSE);
+}
+
 void vr_log(enum vr_log_level level, const char *module, const char *format, ...)
 {
     if ((int)level > g_atomic_int_get(&log_level))
@@ -57,8 +71,10 @@ void vr_log(enum vr_log_level level, const char *module, const char *format, ...
     g_autofree char *message = g_strdup_vprintf(format, args);
     va_end(args);
 
-    if (stderr_is_journal())
+    if (stderr_is_journal()) {
         sd_journal_send("PRIORITY=%d", level, "VIREO_MODULE=%s", module, "MESSAGE=%s", message, NULL);
-    else
-        fprintf(stderr, "%s %s: %s\n", level_word(level), module, message);
+    } else {
+        g_autofree char *text = in_one_piece(message);
+        fprintf(stderr, "%s %s: %s\n", level_word(level), module, text);
+    }
 }

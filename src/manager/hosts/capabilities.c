@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 
+/* More than any host has; a host says what it likes. */
+#define MAX_MEMORY_MIB (INT64_C(1) << 40)
+
 static int64_t number(const char *text)
 {
     return text ? g_ascii_strtoll(text, NULL, 10) : 0;
@@ -71,7 +74,7 @@ static void apply_version(struct vr_host *host, const struct vr_rpc_vdsm_capabil
 
 static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabilities *caps)
 {
-    VR_SET(host, memory, number(caps->mem_size) * (int64_t)MiB(1));
+    VR_SET(host, memory, CLAMP(number(caps->mem_size), 0, MAX_MEMORY_MIB) * (int64_t)MiB(1));
     VR_SET(host, reserved_memory, number(caps->reserved_mem));
     VR_SET(host, guest_overhead, number(caps->guest_overhead));
     VR_SET(host, kdump_status,

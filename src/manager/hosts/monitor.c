@@ -504,9 +504,12 @@ static void host_event(void *state, const char *host_id, const char *method, con
     struct monitor *monitor = g_hash_table_lookup(hosts->monitors, host_id);
     if (!monitor)
         return;
-    if (g_str_has_prefix(method, "|net|"))
-        ask_capabilities(monitor);
-    else if (g_str_has_prefix(method, "|virt|"))
+    if (g_str_has_prefix(method, "|net|")) {
+        /* One in Error stays so for its time, whatever its network does. */
+        const struct vr_host *host = monitor_host(monitor);
+        if (host && VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) != VR_HOST_STATUS_ERROR)
+            ask_capabilities(monitor);
+    } else if (g_str_has_prefix(method, "|virt|"))
         vr_vms_host_event(hosts->engine, host_id, method, params);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/hosts/internal.h"
 
+#define MAX_SPEED_MBIT INT64_C(1000000000) /* a host says what it likes */
+
 /* What all the reported devices have in common, by kind. */
 struct device {
     const char *name, *mac, *address, *netmask, *gateway, *mtu;
@@ -83,7 +85,7 @@ static void fill(struct vr_host_nic *nic, const struct vr_host *host, const stru
            : address && address[0]     ? VR_BOOT_PROTOCOL_STATIC
                                        : VR_BOOT_PROTOCOL_NONE);
     VR_SET(nic, mtu, device->mtu ? g_ascii_strtoll(device->mtu, NULL, 10) : 1500);
-    VR_SET(nic, speed, device->speed * 1000 * 1000);
+    VR_SET(nic, speed, CLAMP(device->speed, 0, MAX_SPEED_MBIT) * 1000 * 1000);
     VR_SET(nic, status, VR_NIC_STATUS_UP);
     VR_SET(nic, bridged, network != NULL && carried && VR_GET(carried, bridged, true));
     VR_SET(nic, custom_configuration, false);

@@ -127,7 +127,8 @@ static bool name_is_taken(struct vr_engine *engine, const char *name)
     return false;
 }
 
-/* @wanted, or the first of @wanted-1, @wanted-2 … that is free.  Owned. */
+/* @wanted, or the first of @wanted-1, @wanted-2 … that is free, or when too many are not, one that
+ * nobody guesses: who asks has no login, and every look goes over all hosts.  Owned. */
 static char *free_name(struct vr_engine *engine, const char *wanted) VR_REQUIRES(vr_role_engine);
 static char *free_name(struct vr_engine *engine, const char *wanted)
 {
@@ -135,6 +136,11 @@ static char *free_name(struct vr_engine *engine, const char *wanted)
     for (unsigned i = 1; i <= NUMBERED_NAMES && name_is_taken(engine, name); i++) {
         g_free(name);
         name = g_strdup_printf("%.240s-%u", wanted, i);
+    }
+    if (name_is_taken(engine, name)) {
+        g_autofree char *uuid = g_uuid_string_random();
+        g_free(name);
+        name = g_strdup_printf("%.210s-%s", wanted, uuid);
     }
     return name;
 }

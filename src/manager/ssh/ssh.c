@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 /* Most wanted first.  A host has keys of several types and shows one of those that we name. */
+#define MAX_ROUNDS 16 /* of questions at the login */
 #define ANY_KEY "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"
 static const char *const key_types[] = { "ssh-ed25519", "ecdsa-sha2-nistp256",
                                          "rsa-sha2-512,rsa-sha2-256" };
@@ -263,9 +264,10 @@ static int answer_question(struct talk *talk)
 static int login_by_questions(struct talk *talk)
 {
     bool answered = false;
-    for (;;) {
+    for (unsigned rounds = 0; rounds < MAX_ROUNDS;) {
         int result = ssh_userauth_kbdint(talk->session, NULL, NULL);
         if (result == SSH_AUTH_INFO) {
+            rounds++;
             if (answered && ssh_userauth_kbdint_getnprompts(talk->session) > 0)
                 return SSH_AUTH_DENIED;
             answered = answered || ssh_userauth_kbdint_getnprompts(talk->session) > 0;
@@ -277,6 +279,7 @@ static int login_by_questions(struct talk *talk)
             return SSH_AUTH_ERROR;
         }
     }
+    return SSH_AUTH_DENIED;
 }
 
 static int login_by_password(struct talk *talk)
