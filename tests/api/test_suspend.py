@@ -148,7 +148,8 @@ def test_it_can_be_started_paused(site, system, service, counter):
     start(service)
     wait_for(status_of(service), UP)
     goes_on(site, counter, starts, paused)
-    service.update(types.Vm(start_paused=False))
+    # It was for that run alone.
+    assert not service.get().start_paused and not service.get().next_run_configuration_exists
 
 
 # --- faults in the middle ---

@@ -140,7 +140,7 @@ static const char *const live_members[] = {
     "description",   "comment",          "high_availability", "delete_protected",
     "migration",     "placement_policy", "quota",             "cpu_profile",
     "small_icon",    "large_icon",       "initialization",    "migration_downtime",
-    "storage_error_resume_behaviour",    "lease",
+    "storage_error_resume_behaviour",    "lease",            "start_paused",
 };
 
 static bool is_live(const char *name)

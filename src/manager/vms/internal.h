@@ -104,9 +104,9 @@ extern const struct vr_job_type vr_job_suspend_vm, vr_job_run_vm;
 const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr_vm *run_once,
                      bool paused, const struct vr_user *user, const char *correlation_id,
                      struct vr_error **error) VR_REQUIRES(vr_role_engine);
-/* The document of VM.create; owned. */
-char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *vm, struct vr_error **error)
-    VR_REQUIRES(vr_role_engine);
+/* The document of VM.create; with @paused this run begins so, whatever is configured.  Owned. */
+char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *vm, bool paused,
+                    struct vr_error **error) VR_REQUIRES(vr_role_engine);
 
 /* Whether it runs, or would start, on the chip set that has SATA and PCI Express. */
 bool vm_is_q35(struct vr_engine *engine, const struct vr_vm *vm) VR_REQUIRES(vr_role_engine);

@@ -151,7 +151,8 @@ static const char *display_network(struct vr_inventory *head, const struct vr_cl
     return NULL;
 }
 
-char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, struct vr_error **error)
+char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, bool paused,
+                    struct vr_error **error)
 {
     struct vr_inventory *head = vr_engine_head(engine);
     vr_auto struct vr_vm *vm = effective(stored);
@@ -176,7 +177,7 @@ char *vm_domain_xml(struct vr_engine *engine, const struct vr_vm *stored, struct
             .vnc = vr_console_has(vm, VR_GRAPHICS_TYPE_VNC),
             .spice = vr_console_has(vm, VR_GRAPHICS_TYPE_SPICE),
             .display_network = display_network(head, cluster),
-            .paused = VR_GET(stored, start_paused, false),
+            .paused = paused || VR_GET(stored, start_paused, false),
         };
         if (vm_medium_find(engine, vm, stored->current_cdrom_file, &launch.cdrom, error))
             xml = vr_launch_xml(&launch);

@@ -165,8 +165,6 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
     struct vr_vm *edit = VR_EDIT(txn, VM, vm, vm->id);
     if (run_once)
         keep_run_once(edit, run_once);
-    if (paused)
-        VR_SET(edit, start_paused, true);
     VR_SET_STRING(edit, current_cdrom_file, disc && disc[0] ? disc : NULL);
     set_starting(txn, edit, host_id, restoring);
     const struct vr_host *host = VR_PEEK(vr_engine_head(engine), HOST, host, host_id);
@@ -179,6 +177,7 @@ const char *vm_start(struct vr_txn *txn, const struct vr_vm *vm, const struct vr
     VR_SET_STRING(context, vm_id, vm->id);
     VR_SET_STRING(context, host_id, host_id);
     VR_SET(context, restoring, restoring);
+    VR_SET(context, paused, paused);
     g_autofree char *description =
         g_strdup_printf("%s VM %s", restoring ? "Restoring" : "Launching", vm->name);
     const char *job_id =

@@ -83,7 +83,7 @@ static void ask_host_to_create(struct vr_job_run *run)
     const struct vr_run_vm_context *context = run->context;
     struct vm_memory memory;
     const struct vr_vm *vm = machine(run);
-    g_autofree char *xml = vm_domain_xml(run->engine, vm, &error);
+    g_autofree char *xml = vm_domain_xml(run->engine, vm, VR_GET(context, paused, false), &error);
     if (!xml || (is_restoring(run) && !memory_find(run->engine, vm, &memory, &error))) {
         not_started(run, &error);
         return;
