@@ -440,7 +440,6 @@ static void watch(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engin
     const struct vr_host *host = VR_PEEK(vr_engine_head(engine), HOST, host, arg);
     if (host && VR_GET(host, status, VR_HOST_STATUS_MAINTENANCE) != VR_HOST_STATUS_MAINTENANCE)
         vr_hosts_watch(engine, arg);
-    g_free(arg);
 }
 
 static void ended(struct vr_job_run *run, bool has_failed, const struct vr_error *error)
@@ -470,7 +469,7 @@ static void ended(struct vr_job_run *run, bool has_failed, const struct vr_error
                  &(struct vr_event_about){ .host = host, .correlation_id = run->correlation_id },
                  NULL);
     if (activate) /* once this is committed; after a crash the monitor finds it by itself */
-        vr_engine_after(run->engine, 0, watch, g_strdup(host->id));
+        vr_engine_after_with(run->engine, 0, watch, g_strdup(host->id), g_free);
 }
 
 static const struct vr_job_step deploy_steps[] = {

@@ -504,9 +504,16 @@ void transfer_drive(struct vr_engine *engine, const char *id)
 }
 
 static void tick(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
+
+static void tick_after(struct vr_engine *engine, int64_t ms, const char *id)
+    VR_REQUIRES(vr_role_engine)
+{
+    vr_engine_after_with(engine, ms, tick, g_strdup(id), g_free);
+}
+
 static void tick(struct vr_engine *engine, void *arg)
 {
-    g_autofree char *id = arg;
+    const char *id = arg;
     const struct vr_image_transfer *transfer = find(engine, id);
     const struct vr_config *config = vr_engine_config(engine);
     if (!transfer)
@@ -518,7 +525,7 @@ static void tick(struct vr_engine *engine, void *arg)
                               : config->ImageTransferFailedKeepMinutes;
         int64_t left = VR_GET(transfer, ended, 0) + minutes * 60000 - vr_engine_wall_ms(engine);
         if (left > 0) {
-            vr_engine_after(engine, left, tick, g_steal_pointer(&id));
+            tick_after(engine, left, id);
             return;
         }
         struct vr_txn *txn = vr_txn_new(engine);
@@ -527,12 +534,12 @@ static void tick(struct vr_engine *engine, void *arg)
         return;
     }
     transfer_drive(engine, id);
-    vr_engine_after(engine, TICK_MS, tick, g_steal_pointer(&id));
+    tick_after(engine, TICK_MS, id);
 }
 
 void transfer_watch(struct vr_engine *engine, const char *id)
 {
-    vr_engine_after(engine, 0, tick, g_strdup(id));
+    tick_after(engine, 0, id);
 }
 
 void transfers_begin(struct vr_engine *engine)
@@ -540,5 +547,5 @@ void transfers_begin(struct vr_engine *engine)
     vr_auto_objects struct vr_objects all = { 0 };
     vr_inventory_list(vr_engine_head(engine), VR_KIND_IMAGE_TRANSFER, &all);
     VR_OBJECTS (struct vr_image_transfer, transfer, &all)
-        vr_engine_after(engine, 0, tick, g_strdup(transfer->id));
+        tick_after(engine, 0, transfer->id);
 }

@@ -67,7 +67,11 @@ typedef void vr_timer_fn(struct vr_engine *engine, void *arg);
 /* Runs @fn once after @ms.  The id cancels it; 0 is never given. */
 uint64_t vr_engine_after(struct vr_engine *engine, int64_t ms, vr_timer_fn *fn, void *arg)
     VR_REQUIRES(vr_role_engine);
-/* Takes 0 and ids that have run.  @arg is not freed. */
+/* The same, and the timer owns @arg: it is released after @fn ran, when the timer is cancelled and
+ * when the engine ends before. */
+uint64_t vr_engine_after_with(struct vr_engine *engine, int64_t ms, vr_timer_fn *fn, void *arg,
+                              GDestroyNotify release) VR_REQUIRES(vr_role_engine);
+/* Takes 0 and ids that have run. */
 void vr_engine_cancel(struct vr_engine *engine, uint64_t timer) VR_REQUIRES(vr_role_engine);
 
 /* --- hosts --- */

@@ -15,7 +15,8 @@ struct timer {
     int64_t at; /* monotonic ms */
     vr_timer_fn *fn;
     void *arg;
-    unsigned place; /* in the heap */
+    GDestroyNotify release; /* of @arg; may be NULL */
+    unsigned place;         /* in the heap */
 };
 
 struct vr_engine {

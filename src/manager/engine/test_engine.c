@@ -134,6 +134,33 @@ static void test_timers(void) VR_NO_THREAD_SAFETY
     fake_free(fake);
 }
 
+static void released(void *data)
+{
+    struct order *order = data;
+    g_string_append(order->text, "-");
+    g_string_append(order->text, order->letter);
+    g_string_append(order->text, " ");
+}
+
+/* What a timer owns goes with it, once: after it ran, when it is cancelled, when the engine ends. */
+static void test_timers_own(void) VR_NO_THREAD_SAFETY
+{
+    struct fake *fake = fake_new(NULL);
+    g_autoptr(GString) text = g_string_new(NULL);
+    struct order orders[] = { { text, "a" }, { text, "b" }, { text, "c" } };
+    static const unsigned when[] = { 10, 20, 30 };
+    uint64_t ids[3];
+    for (unsigned i = 0; i < 3; i++)
+        ids[i] = vr_engine_after_with(fake->engine, when[i], append, &orders[i], released);
+    fake_advance(fake, 10);
+    g_assert_cmpstr(text->str, ==, "a-a ");
+    vr_engine_cancel(fake->engine, ids[0]);
+    vr_engine_cancel(fake->engine, ids[1]);
+    g_assert_cmpstr(text->str, ==, "a-a -b ");
+    fake_free(fake);
+    g_assert_cmpstr(text->str, ==, "a-a -b -c ");
+}
+
 /* --- calls --- */
 
 struct got {
@@ -430,6 +457,7 @@ int main(int argc, char **argv)
     g_test_add_func("/engine/readers see a commit when the database has it", test_commit);
     g_test_add_func("/engine/a slow transaction keeps what fast ones did", test_rebase);
     g_test_add_func("/engine/timers run in time and in order", test_timers);
+    g_test_add_func("/engine/what a timer owns goes with it", test_timers_own);
     g_test_add_func("/engine/every call has its status", test_calls);
     g_test_add_func("/engine/no reply before the database has it", test_reply_after_commit);
     g_test_add_func("/engine/calls wait for a database that is down, but not for ever",

@@ -55,10 +55,18 @@ static void heap_remove(GPtrArray *heap, unsigned place)
     sift_down(heap, last->place);
 }
 
+static void timer_free(void *data)
+{
+    struct timer *timer = data;
+    if (timer->release)
+        timer->release(timer->arg);
+    g_free(timer);
+}
+
 void timers_init(struct vr_engine *engine)
 {
     engine->heap = g_ptr_array_new();
-    engine->timers = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+    engine->timers = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, timer_free);
     engine->wake_asked = INT64_MAX;
 }
 
@@ -80,18 +88,25 @@ static void ask_to_wake(struct vr_engine *engine)
     engine->world->ops->wake_at(engine->world, at);
 }
 
-uint64_t vr_engine_after(struct vr_engine *engine, int64_t ms, vr_timer_fn *fn, void *arg)
+uint64_t vr_engine_after_with(struct vr_engine *engine, int64_t ms, vr_timer_fn *fn, void *arg,
+                              GDestroyNotify release)
 {
     struct timer *timer = g_new0(struct timer, 1);
     timer->id = ++engine->last_timer;
     timer->at = engine->world->ops->monotonic_ms(engine->world) + MAX(0, ms);
     timer->fn = fn;
     timer->arg = arg;
+    timer->release = release;
     g_hash_table_insert(engine->timers, &timer->id, timer);
     g_ptr_array_add(engine->heap, timer);
     sift_up(engine->heap, engine->heap->len - 1);
     ask_to_wake(engine);
     return timer->id;
+}
+
+uint64_t vr_engine_after(struct vr_engine *engine, int64_t ms, vr_timer_fn *fn, void *arg)
+{
+    return vr_engine_after_with(engine, ms, fn, arg, NULL);
 }
 
 void vr_engine_cancel(struct vr_engine *engine, uint64_t id)
@@ -113,10 +128,10 @@ void timers_run(struct vr_engine *engine)
         struct timer *timer = heap_at(engine->heap, 0);
         if (timer->at > now || timer->id > last)
             break;
-        vr_timer_fn *fn = timer->fn;
-        void *arg = timer->arg;
-        vr_engine_cancel(engine, timer->id);
-        fn(engine, arg);
+        heap_remove(engine->heap, 0);
+        g_hash_table_steal(engine->timers, &timer->id);
+        timer->fn(engine, timer->arg);
+        timer_free(timer);
     }
     ask_to_wake(engine);
 }

@@ -223,8 +223,7 @@ void vr_storage_host_gone(struct vr_engine *engine, const char *host_id)
 static void elect_another(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
 static void elect_another(struct vr_engine *engine, void *arg)
 {
-    g_autofree char *data_center_id = arg;
-    spm_elect(engine, data_center_id);
+    spm_elect(engine, arg);
 }
 
 void vr_storage_host_dead(struct vr_txn *txn, const char *host_id)
@@ -240,5 +239,5 @@ void vr_storage_host_dead(struct vr_txn *txn, const char *host_id)
     struct vr_host *dead = VR_EDIT(txn, HOST, host, host_id);
     VR_SET(VR_SUB(dead, spm, spm), status, VR_SPM_STATUS_NONE);
     /* After the caller's commit: whoever is elected must find the role free. */
-    vr_engine_after(engine, 0, elect_another, g_strdup(dc->id));
+    vr_engine_after_with(engine, 0, elect_another, g_strdup(dc->id), g_free);
 }

@@ -168,10 +168,18 @@ struct news {
     char *data_center_id, *but;
 };
 
+static void news_free(void *data)
+{
+    struct news *news = data;
+    g_free(news->data_center_id);
+    g_free(news->but);
+    g_free(news);
+}
+
 static void tell_others(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
 static void tell_others(struct vr_engine *engine, void *arg)
 {
-    struct news *news = arg;
+    const struct news *news = arg;
     vr_auto_objects struct vr_objects hosts = { 0 };
     vr_inventory_list(vr_engine_head(engine), VR_KIND_HOST, &hosts);
     VR_OBJECTS (struct vr_host, host, &hosts) {
@@ -180,9 +188,6 @@ static void tell_others(struct vr_engine *engine, void *arg)
             VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_UP)
             vr_storage_connect_host(engine, host->id, others_connected, NULL);
     }
-    g_free(news->data_center_id);
-    g_free(news->but);
-    g_free(news);
 }
 
 /* Hosts of the data centre that are up learn of the domain; they do not hold up the job.  Not before
@@ -194,7 +199,7 @@ static void tell_others_soon(struct vr_engine *engine, const char *data_center_i
     struct news *news = g_new0(struct news, 1);
     news->data_center_id = g_strdup(data_center_id);
     news->but = g_strdup(but);
-    vr_engine_after(engine, 0, tell_others, news);
+    vr_engine_after_with(engine, 0, tell_others, news, news_free);
 }
 
 static void make_active(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);

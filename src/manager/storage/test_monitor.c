@@ -78,6 +78,7 @@ static void report(struct fake *fake, const char *host_id, char word) VR_REQUIRE
     VR_SET(vitals, actual, word != '?');
     VR_SET(vitals, code, word == 'b' ? 2001 : 0);
     VR_SET_STRING(vitals, last_check, word == 's' ? "30.5" : "3.0");
+    stats->has.storage_domains = true;
     if (word == 'm')
         vr_unref(vitals);
     else
