@@ -73,6 +73,8 @@ static bool find_device(const struct vr_host *host, const struct vr_rpc_vdsm_cap
     }
     for (unsigned i = 0; i < caps->vlans.len; i++) {
         const struct vr_rpc_net_info_vlan *n = caps->vlans.values[i];
+        if (!n->iface || VR_GET(n, vlanid, 0) == 0)
+            continue; /* nothing that could be asked for */
         const struct device d = { COMMON(n), .name = caps->vlans.keys[i],
                                   .mtu_number = VR_GET(n, mtu, 0), .below = n->iface,
                                   .vlan = VR_GET(n, vlanid, 0),
