@@ -13,6 +13,8 @@
 
 #define CODE_NO_ACCESS 200           /* facts/host-rpc.md 5 */
 #define CODE_DOMAIN_MISSING 358
+/* A host that was silent for so long is heard anew; longer than one of its answers is waited for. */
+#define AWAY_MS (5 * 60 * 1000)
 
 struct watch {
     struct vr_engine *engine;
@@ -67,7 +69,7 @@ void storage_ask_sizes(struct vr_engine *engine, const char *data_center_id, con
 /* A domain that some hosts do not reach. */
 struct trouble {
     int64_t since;     /* monotonic ms */
-    GHashTable *hosts; /* their ids */
+    GHashTable *hosts; /* host id → int64_t *: its latest complaint, monotonic ms */
 };
 
 static void trouble_free(void *pointer)
@@ -77,13 +79,17 @@ static void trouble_free(void *pointer)
     g_free(trouble);
 }
 
-/* What is not checked yet is well; what is not reported is not (facts/manager-behaviour.md 5.3). */
+/* What is not checked yet says nothing; what is not reported is not well (facts/manager-behaviour.md
+ * 5.3). */
+static bool is_actual(const struct vr_rpc_storage_domain_vitals *vitals)
+{
+    return !vitals || VR_GET(vitals, actual, true);
+}
+
 static bool is_well(struct vr_engine *engine, const struct vr_rpc_storage_domain_vitals *vitals)
 {
     if (!vitals)
         return false;
-    if (!VR_GET(vitals, actual, true))
-        return true;
     double last = vitals->last_check ? g_ascii_strtod(vitals->last_check, NULL) : 0;
     return VR_GET(vitals, code, 0) == 0 &&
            last <= (double)vr_engine_config(engine)->MaxStorageVdsTimeoutCheckSec;
@@ -151,25 +157,48 @@ static void is_fine(struct watch *watch, const struct vr_storage_domain *domain,
                         VR_EVENT_USER_ACTIVATED_STORAGE_DOMAIN);
 }
 
+/* Hosts that are not up any more, or were away, are not in trouble: nobody hears what became of it.
+ * Without them the time of whoever complains next begins anew. */
+static void forget_absent(struct watch *watch, struct trouble *trouble, int64_t now)
+    VR_REQUIRES(vr_role_engine);
+static void forget_absent(struct watch *watch, struct trouble *trouble, int64_t now)
+{
+    struct vr_inventory *head = vr_engine_head(watch->engine);
+    GHashTableIter iter;
+    void *id, *last;
+    g_hash_table_iter_init(&iter, trouble->hosts);
+    while (g_hash_table_iter_next(&iter, &id, &last)) {
+        const struct vr_host *host = VR_PEEK(head, HOST, host, id);
+        if (!host || VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) != VR_HOST_STATUS_UP ||
+            now - *(const int64_t *)last > AWAY_MS)
+            g_hash_table_iter_remove(&iter);
+    }
+    if (g_hash_table_size(trouble->hosts) == 0)
+        trouble->since = now;
+}
+
 static void has_trouble(struct watch *watch, const struct vr_storage_domain *domain,
                         const char *host_id) VR_REQUIRES(vr_role_engine);
 static void has_trouble(struct watch *watch, const struct vr_storage_domain *domain,
                         const char *host_id)
 {
     if (VR_GET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_UNKNOWN) !=
-        VR_STORAGE_DOMAIN_STATUS_ACTIVE)
+        VR_STORAGE_DOMAIN_STATUS_ACTIVE) {
+        g_hash_table_remove(watch->trouble, domain->id);
         return;
+    }
     struct vr_engine *engine = watch->engine;
     int64_t now = vr_engine_monotonic_ms(engine);
     struct trouble *trouble = g_hash_table_lookup(watch->trouble, domain->id);
     if (!trouble) {
         trouble = g_new(struct trouble, 1);
         trouble->since = now;
-        trouble->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        trouble->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         g_hash_table_insert(watch->trouble, g_strdup(domain->id), trouble);
         vr_log_warning("Storage domain %s is in trouble on host %s.", domain->name, host_id);
     }
-    g_hash_table_add(trouble->hosts, g_strdup(host_id));
+    forget_absent(watch, trouble, now);
+    g_hash_table_replace(trouble->hosts, g_strdup(host_id), g_memdup2(&now, sizeof(now)));
     if (now - trouble->since <=
         (int64_t)vr_engine_config(engine)->StorageDomainFailureTimeoutInMinutes * 60 * 1000)
         return;
@@ -229,8 +258,12 @@ void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
     bool missing = false, judges = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_UP;
     for (unsigned i = 0; judges && i < domains.count; i++) {
         const struct vr_storage_domain *domain = domains.items[i];
+        const struct vr_rpc_storage_domain_vitals *vitals =
+            vr_map_get(&stats->storage_domains, domain->id);
+        if (!is_actual(vitals))
+            continue;
         missing |= misses(domain, stats);
-        if (is_well(engine, vr_map_get(&stats->storage_domains, domain->id)))
+        if (is_well(engine, vitals))
             is_fine(watch, domain, host_id);
         else
             has_trouble(watch, domain, host_id);

@@ -109,6 +109,7 @@ static const struct row {
     { "one good report is enough", "bbbbbbbw", "bbbbbbbb", true, "" },
     { "stale is bad", "sssssss", "sssssss", false, "" },
     { "not checked yet is not bad", "???????", "???????", true, "" },
+    { "nor good", "bbbbbbb?", "bbbbbbb?", false, "" },
 };
 
 static void test_blame(void) VR_NO_THREAD_SAFETY
@@ -124,6 +125,57 @@ static void test_blame(void) VR_NO_THREAD_SAFETY
         g_assert_cmpint(status(fake), ==, rows[i].active ? VR_STORAGE_DOMAIN_STATUS_ACTIVE
                                                          : VR_STORAGE_DOMAIN_STATUS_INACTIVE);
         g_assert_cmpstr(said->str, ==, rows[i].said);
+        fake_free(fake);
+    }
+}
+
+/* --- trouble that nobody has any more --- */
+
+static void edit(struct fake *fake, const char *host_id, enum vr_host_status status,
+                 enum vr_storage_domain_status domain) VR_REQUIRES(vr_role_engine)
+{
+    struct vr_txn *txn = vr_txn_new(fake->engine);
+    VR_SET(VR_EDIT(txn, HOST, host, host_id), status, status);
+    VR_SET(VR_EDIT(txn, STORAGE_DOMAIN, storage_domain, "sd"), pool_status, domain);
+    vr_txn_commit(txn, NULL, NULL);
+    fake_settle(fake);
+}
+
+#define LONG_MS (60 * 60 * 1000)
+static const struct {
+    const char *what;
+    enum vr_host_status away;           /* of host a, after its complaint and for an hour */
+    enum vr_storage_domain_status then; /* the domain in that hour */
+    int64_t for_ms;
+    const char *next; /* the host that complains then */
+} old_rows[] = {
+    { "of a host in maintenance, and another complains", VR_HOST_STATUS_MAINTENANCE,
+      VR_STORAGE_DOMAIN_STATUS_ACTIVE, LONG_MS, "b" },
+    { "of a host that left a little while ago", VR_HOST_STATUS_NON_RESPONSIVE,
+      VR_STORAGE_DOMAIN_STATUS_ACTIVE, 4 * 60 * 1000, "b" },
+    { "of a host that was in maintenance", VR_HOST_STATUS_MAINTENANCE,
+      VR_STORAGE_DOMAIN_STATUS_ACTIVE, LONG_MS, "a" },
+    { "of a domain that was in maintenance", VR_HOST_STATUS_UP, VR_STORAGE_DOMAIN_STATUS_MAINTENANCE,
+      LONG_MS, "a" },
+};
+
+/* What a host once complained of does not shorten the time of whoever complains later. */
+static void test_old(void) VR_NO_THREAD_SAFETY
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(old_rows); i++) {
+        g_test_message("%s", old_rows[i].what);
+        struct fake *fake = site();
+        report(fake, "a", 'b');
+        edit(fake, "a", old_rows[i].away, old_rows[i].then);
+        fake_advance(fake, old_rows[i].for_ms);
+        bool same = strcmp(old_rows[i].next, "a") == 0;
+        edit(fake, "a", same ? VR_HOST_STATUS_UP : old_rows[i].away, VR_STORAGE_DOMAIN_STATUS_ACTIVE);
+        for (unsigned minute = 0; minute < 5; minute++) {
+            report(fake, old_rows[i].next, 'b');
+            g_assert_cmpint(status(fake), ==, VR_STORAGE_DOMAIN_STATUS_ACTIVE);
+            g_assert_cmpstr(said->str, ==, "");
+            fake_advance(fake, 60 * 1000);
+        }
         fake_free(fake);
     }
 }
@@ -150,6 +202,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     said = g_string_new(NULL);
     g_test_add_func("/storage/blame", test_blame);
+    g_test_add_func("/storage/old trouble", test_old);
     g_test_add_func("/storage/missing", test_missing);
     int status = g_test_run();
     g_string_free(said, TRUE);
