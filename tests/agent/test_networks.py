@@ -91,6 +91,27 @@ def test_a_sign_of_the_manager_makes_it_stay(host, nic):
     client.call("Host.setupNetworks", networks={"net3": {"remove": "true"}}, bondings={}, options={})
 
 
+def test_another_network_takes_the_card_of_one_that_goes(host, nic):
+    """Both in one request, and back with the next."""
+    client = host.client()
+    client.call_ready("Host.ping2")
+    for old, new in ((None, "net5"), ("net5", "net6"), ("net6", "net5")):
+        networks = {new: NETWORK}
+        if old:
+            networks[old] = {"remove": "true"}
+        assert client.call("Host.setupNetworks", networks=networks, bondings={}, options={}) == DONE
+        report = client.call("Host.getNetworkCapabilities")
+        assert old not in report["networks"]
+        assert report["networks"][new]["ports"] == ["nic0"]
+        assert addresses(nic, new) == ["192.0.2.11"]
+    # Somebody else's bridge is not moved away.
+    with pytest.raises(RpcError) as failure:
+        client.call("Host.setupNetworks", networks={"net6": NETWORK}, bondings={}, options={})
+    assert failure.value.code == 24
+    client.call("Host.setupNetworks", networks={"net5": {"remove": "true"}}, bondings={}, options={})
+    assert addresses(nic, "nic0") == ["192.0.2.11"]
+
+
 @pytest.mark.parametrize("code, change", [
     (27, {"bad/name": NETWORK}),
     (23, {"net4": dict(NETWORK, nic="nic9")}),

@@ -97,7 +97,19 @@ static char *port_of(const struct vr_network *network)
     return network->vlan ? vlan_device(lower, network->vlan) : g_strdup(lower);
 }
 
-static bool check(const struct vr_network *network, struct vr_error **error)
+/* Whether a bridge goes before this network comes. */
+static bool leaves(const GPtrArray *leaving, const char *bridge)
+{
+    for (unsigned i = 0; leaving && i < leaving->len; i++) {
+        const struct vr_network *network = leaving->pdata[i];
+        if (!strcmp(network->name, bridge))
+            return true;
+    }
+    return false;
+}
+
+static bool check(const struct vr_network *network, const GPtrArray *leaving,
+                  struct vr_error **error)
 {
     const char *bridge = network->name, *lower = lower_of(network);
     g_autofree char *port = port_of(network);
@@ -116,7 +128,7 @@ static bool check(const struct vr_network *network, struct vr_error **error)
         return false;
     }
     g_autofree char *master = master_of(port);
-    if (master && strcmp(master, bridge) != 0) {
+    if (master && strcmp(master, bridge) != 0 && !leaves(leaving, master)) {
         vr_agent_error(error, network_nic_used, "%s is below %s.", port, master);
         return false;
     }
@@ -131,13 +143,27 @@ static bool has_paths(const GPtrArray *routes)
     return false;
 }
 
-bool vr_network_prepare(struct vr_network *network, struct vr_error **error)
+bool vr_network_check(struct vr_network *network, const GPtrArray *leaving, struct vr_error **error)
 {
-    if (!check(network, error))
+    if (!check(network, leaving, error))
+        return false;
+    g_autofree char *port = port_of(network);
+    network->own_vlan = network->vlan && !exists(port);
+    for (unsigned i = 0; network->vlan && leaving && i < leaving->len; i++) {
+        const struct vr_network *before = leaving->pdata[i];
+        g_autofree char *goes = before->own_vlan ? port_of(before) : NULL;
+        network->own_vlan |= !g_strcmp0(goes, port);
+    }
+    return true;
+}
+
+bool vr_network_prepare(struct vr_network *network, const GPtrArray *leaving,
+                        struct vr_error **error)
+{
+    if (!vr_network_check(network, leaving, error))
         return false;
     g_autofree char *port = port_of(network);
     network->own_bridge = !exists(network->name);
-    network->own_vlan = network->vlan && !exists(port);
     if (!port || network->own_vlan || !vr_network_has_address(network))
         return true;
     struct vr_carried carried;
@@ -309,7 +335,7 @@ bool vr_network_apply(const struct vr_network *network, bool whole, struct vr_er
     g_autofree char *port = port_of(network);
     g_autoptr(GString) links = g_string_new(NULL);
     g_autoptr(GString) routes = g_string_new(NULL);
-    bool good = check(network, error);
+    bool good = check(network, NULL, error);
     if (good) {
         add_bridge(links, network, port);
         add_port(links, network, port);

@@ -303,13 +303,23 @@ static void inherit(struct vr_network *to, const struct vr_network *from)
     }
 }
 
-static bool prepare(GPtrArray *changes, struct vr_error **error)
+bool vr_net_changes_prepare(GPtrArray *changes, struct vr_error **error)
 {
+    g_autoptr(GPtrArray) leaving = g_ptr_array_new();
+    for (unsigned i = 0; i < changes->len; i++) {
+        const struct vr_net_change *change = changes->pdata[i];
+        if (change->before && (!change->after || !same_lower(change->before, change->after)))
+            g_ptr_array_add(leaving, change->before);
+    }
     for (unsigned i = 0; i < changes->len; i++) {
         struct vr_net_change *change = changes->pdata[i];
         if (change->before && change->after)
             inherit(change->after, change->before);
-        else if (change->after && !vr_network_prepare(change->after, error))
+        if (!change->after)
+            continue;
+        if (!change->before ? !vr_network_prepare(change->after, leaving, error)
+                            : !same_lower(change->before, change->after) &&
+                                  !vr_network_check(change->after, leaving, error))
             return false;
     }
     return true;
@@ -449,7 +459,7 @@ static bool set_up(struct vr_netconf *netconf, const struct vr_rpc_host_setup_ne
     const char *state = netconf->config->state;
     const struct vr_rpc_setup_network_options *options = want->options;
     g_autoptr(GPtrArray) changes = plan(netconf, want, error);
-    if (!changes || !prepare(changes, error) || !vr_net_journal_write(state, changes, error))
+    if (!changes || !vr_net_changes_prepare(changes, error) || !vr_net_journal_write(state, changes, error))
         return false;
     bool good = apply_all(changes, error) && check_connection(netconf, changes, options, error);
     if (good) {

@@ -50,9 +50,14 @@ static inline bool vr_network_has_address(const struct vr_network *network)
 {
     return network->address || network->address6 || network->dhcp || network->autoconf6;
 }
-/* Checks what can be checked before anything is changed, and notes what there is in @network:
- * whether bridge and VLAN are ours, what the interface carries. */
-bool vr_network_prepare(struct vr_network *network, struct vr_error **error);
+/* Checks what can be checked before anything is changed, and notes in @network whether the VLAN's
+ * device will be ours.  @leaving: networks (borrowed; NULL: none) that are taken down before it. */
+bool vr_network_check(struct vr_network *network, const GPtrArray *leaving,
+                      struct vr_error **error);
+/* The same for one that is new; also notes whether the bridge will be ours, and what the interface
+ * carries. */
+bool vr_network_prepare(struct vr_network *network, const GPtrArray *leaving,
+                        struct vr_error **error);
 /* Makes the kernel agree; may be repeated.  @whole: every route must move, or it fails; otherwise
  * one that cannot be made is warned of. */
 bool vr_network_apply(const struct vr_network *network, bool whole, struct vr_error **error);
@@ -87,6 +92,8 @@ struct vr_net_change {
     struct vr_network *before, *after; /* NULL: is not there */
 };
 void vr_net_change_free(gpointer change);
+/* Checks all of them before the first is made, and notes what there is (vr_network_prepare()). */
+bool vr_net_changes_prepare(GPtrArray *changes, struct vr_error **error);
 /* What is under way is on the disk from before the first step until it is kept or undone, so that
  * an agent that was killed in between undoes it when it starts. */
 bool vr_net_journal_write(const char *state, GPtrArray *changes, struct vr_error **error);

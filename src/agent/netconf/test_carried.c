@@ -122,6 +122,44 @@ static void test_journal(void)
     g_rmdir(state);
 }
 
+/* Every row is a change of a network's lower device, which was ours or not; which one is ours after.
+ * No VLAN of lo exists. */
+static const struct {
+    const char *what;
+    unsigned before, after; /* VLANs */
+    bool owned, want;
+} vlan_rows[] = {
+    { "none stays none", 0, 0, false, false },
+    { "one that is made is ours", 0, 20, false, true },
+    { "one that goes was ours", 10, 0, true, false },
+    { "another one is made", 10, 20, true, true },
+    { "another one instead of one that was there", 10, 20, false, true },
+    { "the same one stays ours", 10, 10, true, true },
+    { "and somebody else's", 10, 10, false, false },
+};
+
+static void test_whose_vlan(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(vlan_rows); i++) {
+        g_test_message("%s", vlan_rows[i].what);
+        vr_auto_error struct vr_error *error = NULL;
+        g_autoptr(GPtrArray) changes = g_ptr_array_new_with_free_func(vr_net_change_free);
+        struct vr_net_change *change = g_new0(struct vr_net_change, 1);
+        g_ptr_array_add(changes, change);
+        for (unsigned side = 0; side < 2; side++) {
+            struct vr_network *made = network("192.0.2.1/24");
+            g_free(made->nic);
+            made->nic = g_strdup("lo");
+            made->vlan = side ? vlan_rows[i].after : vlan_rows[i].before;
+            made->own_vlan = side ? false : vlan_rows[i].owned;
+            g_clear_pointer(&made->addresses, g_ptr_array_unref);
+            *(side ? &change->after : &change->before) = made;
+        }
+        g_assert_true(vr_net_changes_prepare(changes, &error));
+        g_assert_cmpint(change->after->own_vlan, ==, vlan_rows[i].want);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -129,5 +167,6 @@ int main(int argc, char **argv)
     g_test_add_func("/netconf/routes", test_routes);
     g_test_add_func("/netconf/what-lasts", test_what_lasts);
     g_test_add_func("/netconf/journal", test_journal);
+    g_test_add_func("/netconf/whose-vlan", test_whose_vlan);
     return g_test_run();
 }
