@@ -141,10 +141,12 @@ struct vr_event_about {
     const struct vr_storage_domain *storage_domain;
     const struct vr_template *vm_template;
     const char *correlation_id;
+    const char *subject; /* which of several parts (an interface's name): for flood control alone */
 };
 /* Adds an event to @txn.  Then pairs of variable name and value, ended by NULL:
  *     vr_event_add(txn, VR_EVENT_USER_ADD_DISK, &about, "DiskAlias", alias, NULL);
- * Flood control drops it silently when one of its code and entities is younger than its rate. */
+ * Flood control drops it silently when one of its code, entities and subject is younger
+ * than its rate. */
 void vr_event_add(struct vr_txn *txn, enum vr_event_code code, const struct vr_event_about *about,
                   ...) VR_REQUIRES(vr_role_engine) G_GNUC_NULL_TERMINATED;
 

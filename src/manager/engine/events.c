@@ -42,10 +42,10 @@ static const char *id_or_none(const void *object)
 
 static char *flood_key(const struct vr_event_info *info, const struct vr_event_about *about)
 {
-    return g_strdup_printf("%d %s %s %s %s %s %s", info->code, id_or_none(about->vm),
+    return g_strdup_printf("%d %s %s %s %s %s %s %s", info->code, id_or_none(about->vm),
                            id_or_none(about->host), id_or_none(about->cluster),
                            id_or_none(about->data_center), id_or_none(about->storage_domain),
-                           id_or_none(about->vm_template));
+                           id_or_none(about->vm_template), about->subject ? about->subject : "-");
 }
 
 /* Whether one like it is younger than its interval; else remembers this one. */
