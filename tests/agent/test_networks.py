@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from host import wait_until
 from stomp import RpcError
 
 
@@ -151,3 +152,25 @@ def test_an_empty_filter_of_guests_becomes_a_real_one(host):
         host.start_agent()
         host.client().call_ready("Host.ping2")
         assert filters_of(host) == parts
+
+
+def test_the_link_of_an_interface_is_in_the_statistics(host, nic):
+    """Up, down with the peer (the switch's port), down by hand; lo, which has no carrier to tell of, is up."""
+    client = host.client()
+    client.call_ready("Host.ping2")
+
+    def state(device):
+        link = client.call("Host.getStats")["network"][device]
+        assert link["name"] == device
+        assert client.call("Host.getNetworkStatistics")["network"][device]["state"] == link["state"]
+        return link["state"]
+
+    def becomes(device, wanted):  # the kernel tells a change of the carrier within a second
+        wait_until(lambda: state(device) == wanted, 10, "%s is not %s" % (device, wanted))
+
+    becomes("lo", "up")
+    becomes("nic0", "down")  # nobody has set its peer up
+    for change, wanted in ((("peer0", "up"), "up"), (("peer0", "down"), "down"), (("peer0", "up"), "up"),
+                           (("nic0", "down"), "down"), (("nic0", "up"), "up")):
+        nic("link", "set", *change)
+        becomes("nic0", wanted)

@@ -246,9 +246,11 @@ static struct vr_rpc_host_network_interface_stats *report_nic(const struct vr_ne
     NUMBER(out, tx_dropped, net->tx_dropped);
     NUMBER(out, speed, speed > 0 ? speed : 1000);
     VR_SET_STRING(out, duplex, duplex && *duplex ? duplex : "unknown");
-    bool down = !g_strcmp0(state, "down") || !g_strcmp0(state, "lowerlayerdown");
+    /* What the kernel calls running (IFF_RUNNING): "unknown" is a driver that cannot tell, as of a
+     * dummy; dormant, testing, notpresent and the rest carry nothing. */
+    bool up = !g_strcmp0(state, "up") || !g_strcmp0(state, "unknown");
     VR_SET(out, state,
-           down ? VR_RPC_NETWORK_INTERFACE_STATE_DOWN : VR_RPC_NETWORK_INTERFACE_STATE_UP);
+           up ? VR_RPC_NETWORK_INTERFACE_STATE_UP : VR_RPC_NETWORK_INTERFACE_STATE_DOWN);
     VR_SET(out, sample_time, (double)g_get_real_time() / 1e6);
     return out;
 }
