@@ -82,7 +82,8 @@ def site():
     site.options = {"CpuOverCommitDurationMinutes": 600,
                     "FenceQuietTimeBetweenOperationsInSec": 0, "ServerRebootTimeout": 5,
                     "FenceStartStatusDelayBetweenRetriesInSec": 1, "FenceStartStatusRetries": 2,
-                    "FenceStopStatusDelayBetweenRetriesInSec": 1, "FenceStopStatusRetries": 2}
+                    "FenceStopStatusDelayBetweenRetriesInSec": 1, "FenceStopStatusRetries": 2,
+                    "NicDHCPDelayGraceInMS": 2}
     try:
         site.prepare()
         site.start_libvirt()

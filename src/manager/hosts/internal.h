@@ -22,6 +22,7 @@ struct monitor {
     int64_t last_success;      /* monotonic ms */
     int64_t recovering_since;  /* monotonic ms; 0: the agent is not recovering */
     int64_t overload_since;    /* of the scheduler's CPU filter */
+    int64_t nic_down_since;    /* of a required network; 0: none, or the host is not up */
     struct vr_rpc_host_stats *stats; /* the latest, or NULL */
 };
 
@@ -52,8 +53,26 @@ enum vr_unfit capabilities_apply(struct vr_txn *txn, struct vr_host *host,
                                  const struct vr_rpc_vdsm_capabilities *caps, char **ret_detail)
     VR_REQUIRES(vr_role_engine);
 void hardware_apply(struct vr_host *host, const struct vr_rpc_hardware_information *hardware);
+/* A stable id from host and device name, so that a NIC keeps its id and tags over reports.  Owned. */
+char *nic_id(const char *host_id, const char *name);
 /* Brings the host's NIC entities in line with its report. */
 void nics_apply(struct vr_txn *txn, const struct vr_host *host,
                 const struct vr_rpc_vdsm_capabilities *caps) VR_REQUIRES(vr_role_engine);
 /* Removes everything that belongs to a host alone. */
 void nics_remove_all(struct vr_txn *txn, const char *host_id) VR_REQUIRES(vr_role_engine);
+
+/* --- links.c --- */
+
+/* Takes over what @stats says of the links of the host's NICs, and sets a host that is up to
+ * non-operational when a required network was without its NIC for NicDHCPDelayGraceInMS. */
+void links_report(struct monitor *monitor, const struct vr_rpc_host_stats *stats)
+    VR_REQUIRES(vr_role_engine);
+/* The NICs that are down and carry required networks, "eth0 (red, blue), eth1 (green)"; NULL: there
+ * is none.  Owned. */
+char *links_down(struct vr_engine *engine, const struct vr_host *host) VR_REQUIRES(vr_role_engine);
+
+/* --- load.c --- */
+
+/* Tells what the host is short of.  monitor->stats is the report before @stats. */
+void load_report(struct monitor *monitor, const struct vr_rpc_host_stats *stats)
+    VR_REQUIRES(vr_role_engine);

@@ -187,7 +187,12 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
     struct vr_host *host = VR_EDIT(txn, HOST, host, monitor->host_id);
     enum vr_unfit unfit = capabilities_apply(txn, host, result, &detail);
     nics_apply(txn, host, result);
-    bool was_up = serves(VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED));
+    enum vr_host_status status = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED);
+    bool was_up = serves(status);
+    /* It is not recovered while a required NIC is down (5.3); who activates it tries all the same. */
+    if (!unfit && status == VR_HOST_STATUS_NON_OPERATIONAL &&
+        (detail = links_down(engine, host)) != NULL)
+        unfit = VR_UNFIT_NIC_DOWN;
     if (unfit)
         vr_hosts_set_unfit(txn, monitor->host_id, unfit, detail);
     vr_txn_commit(txn, NULL, NULL);
@@ -264,10 +269,12 @@ static void keep_stats(struct monitor *monitor, const struct vr_rpc_host_stats *
 static void keep_stats(struct monitor *monitor, const struct vr_rpc_host_stats *stats)
 {
     struct vr_world *world = vr_engine_world(monitor->engine);
+    load_report(monitor, stats);
     vr_unref(monitor->stats);
     monitor->stats = vr_reduce_report(stats);
     world->ops->statistics(world, VR_KIND_HOST, monitor->host_id, monitor->stats);
     watch_load(monitor, stats);
+    links_report(monitor, stats);
 }
 
 /* A host that is up can be given machines at once, so its free memory is known before. */
@@ -361,11 +368,18 @@ static void forgive(struct monitor *monitor)
     vr_vms_host_changed(engine, monitor->host_id);
 }
 
+static void ask_statistics_in_turn(struct monitor *monitor) VR_REQUIRES(vr_role_engine);
+static void ask_statistics_in_turn(struct monitor *monitor)
+{
+    int64_t turn = vr_engine_config(monitor->engine)->NumberVmRefreshesBeforeSave;
+    if (monitor->ticks++ % MAX(1, turn) == 0)
+        ask_statistics(monitor);
+}
+
 static void connected_tick(struct monitor *monitor, enum vr_host_status status)
     VR_REQUIRES(vr_role_engine);
 static void connected_tick(struct monitor *monitor, enum vr_host_status status)
 {
-    const struct vr_config *config = vr_engine_config(monitor->engine);
     switch (status) {
     case VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE:
         if (vr_vms_count_on(monitor->engine, monitor->host_id) == 0)
@@ -377,13 +391,13 @@ static void connected_tick(struct monitor *monitor, enum vr_host_status status)
         forgive(monitor);
         __attribute__((fallthrough));
     case VR_HOST_STATUS_UP:
-        if (monitor->ticks++ % MAX(1, config->NumberVmRefreshesBeforeSave) == 0)
-            ask_statistics(monitor);
+        ask_statistics_in_turn(monitor);
         break;
     case VR_HOST_STATUS_NON_OPERATIONAL:
         /* Autorecovery: every five minutes in the product, every minute here; it costs one call. */
-        if (monitor->ticks++ % 20 == 19)
+        if (monitor->ticks % 20 == 19)
             ask_capabilities(monitor);
+        ask_statistics_in_turn(monitor);
         break;
     default:
         ask_capabilities(monitor);

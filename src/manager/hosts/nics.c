@@ -13,8 +13,7 @@ struct device {
     bool dhcp;
 };
 
-/* A stable id from host and device name, so that a NIC keeps its id and tags over reports. */
-static char *nic_id(const char *host_id, const char *name)
+char *nic_id(const char *host_id, const char *name)
 {
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
     uint8_t digest[32];
@@ -86,7 +85,6 @@ static void fill(struct vr_host_nic *nic, const struct vr_host *host, const stru
                                        : VR_BOOT_PROTOCOL_NONE);
     VR_SET(nic, mtu, device->mtu ? g_ascii_strtoll(device->mtu, NULL, 10) : 1500);
     VR_SET(nic, speed, CLAMP(device->speed, 0, MAX_SPEED_MBIT) * 1000 * 1000);
-    VR_SET(nic, status, VR_NIC_STATUS_UP);
     VR_SET(nic, bridged, network != NULL && carried && VR_GET(carried, bridged, true));
     VR_SET(nic, custom_configuration, false);
     if (device->vlan >= 0) {
