@@ -21,10 +21,10 @@ PACKAGES = True
 MIB = 1 << 20
 RUNNING = ("powering_up", "up")
 SERIAL = "/var/log/libvirt/serial"
+OPTIONS = {"FenceQuietTimeBetweenOperationsInSec": 0}  # no waiting between two power commands
 # A host that is silent for 8 s is lost, and 8 s (and half a one for its machine) later given up: so that
-# a cut of 20 s shows all of it.  No waiting between two power commands.
-OPTIONS = {"vdsHeartbeatInSeconds": 8, "TimeoutToResetVdsInSeconds": 8,
-           "FenceQuietTimeBetweenOperationsInSec": 0}
+# a cut of 20 s shows all of it.
+HASTY = {"vdsHeartbeatInSeconds": 8, "TimeoutToResetVdsInSeconds": 8}
 
 
 class Watch:
@@ -108,11 +108,26 @@ class Counter:
         assert self.identity() == self.process and self.process.startswith("1 ")
 
 
-@pytest.fixture(scope="module")
-def joined(lab):
-    lab.manager.site.options.update(OPTIONS)
+def configure(lab, options):
+    """The Manager again, with these options."""
+    lab.manager.site.options = dict(options)
     lab.manager.kill()
     lab.manager.start()
+
+
+@pytest.fixture
+def hasty(lab, joined, counter):
+    """A Manager that gives up hosts soon, for this test."""
+    configure(lab, {**OPTIONS, **HASTY})
+    lab.wait_host(counter.place, "up")
+    yield
+    configure(lab, OPTIONS)
+    lab.wait_host(counter.place, "up")
+
+
+@pytest.fixture(scope="module")
+def joined(lab):
+    configure(lab, OPTIONS)
     for name in ("host1", "host2"):
         lab.add_host(name, wait=None)
     found = {name: lab.wait_host(name, "up") for name in ("host1", "host2")}
@@ -165,7 +180,7 @@ def test_the_agent_is_killed(lab, counter):
     counter.never_stopped()
 
 
-def test_the_network_is_cut_for_twenty_seconds(lab, counter):
+def test_the_network_is_cut_for_twenty_seconds(lab, counter, hasty):
     with Watch(lab, counter.host_path) as host, Watch(lab, counter.path) as machine:
         end = time.monotonic() + 20
         counter.host.cut()
