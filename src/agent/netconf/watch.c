@@ -59,10 +59,13 @@ static void *run(void *arg)
             if (!wait_for_change(watch, QUIET_MS, &any))
                 return NULL;
         first = false;
-        if (watch->changed(watch->arg))
+        if (watch->changed(watch->arg)) {
             retry_ms = 0;
-        else
-            retry_ms = CLAMP(retry_ms * 2, RETRY_MIN_MS, RETRY_MAX_MS);
+            continue;
+        }
+        /* An attempt in vain changes things as well, which must not be what the next one begins with. */
+        drain(watch->events);
+        retry_ms = CLAMP(retry_ms * 2, RETRY_MIN_MS, RETRY_MAX_MS);
     }
     return NULL;
 }
