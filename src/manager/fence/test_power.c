@@ -271,6 +271,34 @@ static void test_crashes(void) VR_NO_THREAD_SAFETY
     }
 }
 
+/* The record of the host went while a power agent was asked, however that one answers. */
+static void test_gone(void) VR_NO_THREAD_SAFETY
+{
+    static const int codes[] = { 0, 100, VR_RPC_NETWORK_ERROR, VR_RPC_RECOVERING };
+    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++) {
+        GArray *changes = site(&rows[0]);
+        struct fake *fake = fake_new(changes);
+        free_changes(changes);
+        buried = 0;
+        fake_settle(fake);
+        g_autofree char *job = start(fake, "restart");
+        fake_settle(fake);
+        g_assert_cmpuint(g_queue_get_length(&fake->calls), ==, 1);
+        struct vr_txn *txn = vr_txn_new(fake->engine);
+        vr_txn_remove(txn, VR_KIND_HOST, "host");
+        vr_txn_commit(txn, NULL, NULL);
+        fake_settle(fake);
+        vr_auto struct vr_rpc_fence_node_result *result = VR_NEW(rpc_fence_node_result);
+        VR_SET(result, power, VR_RPC_FENCE_NODE_POWER_STATUS_RESULT_ON);
+        fake_answer(fake, codes[i] ? NULL : result, codes[i], codes[i] ? "no answer" : NULL);
+        fake_settle(fake);
+        g_assert_false(vr_job_running(fake->engine, job));
+        g_assert_true(g_queue_is_empty(&fake->calls)); /* nothing is switched */
+        g_assert_cmpuint(buried, ==, 0);
+        fake_free(fake);
+    }
+}
+
 /* What a program of fence-agents is told for one agent of each kind. */
 static void test_params(void)
 {
@@ -316,6 +344,7 @@ int main(int argc, char **argv)
     orders = g_string_new(NULL);
     g_test_add_func("/power/rows", test_rows);
     g_test_add_func("/power/crashes", test_crashes);
+    g_test_add_func("/power/gone", test_gone);
     g_test_add_func("/power/parameters", test_params);
     int code = g_test_run();
     g_string_free(orders, TRUE);
