@@ -23,6 +23,7 @@
 #define CONNECT_S 30
 #define OUTPUT_MAX KiB(256)
 #define NOISE_MAX KiB(8)
+#define TRAFFIC_MAX MiB(64) /* apt says a few MiB at the most */
 
 struct token {
     char *path;
@@ -285,6 +286,7 @@ static void run_ssh(struct vr_deploy_site *site, struct vr_errand_ssh *ssh, int 
         .limit_s = (unsigned)site->config->SSHInactivityHardTimeoutSeconds,
         .output_max = OUTPUT_MAX,
         .noise_max = NOISE_MAX,
+        .bytes_max = TRAFFIC_MAX,
         .cancel_fd = cancel_fd,
     };
     vr_ssh_run(&order, &ssh->answer);

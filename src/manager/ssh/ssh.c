@@ -3,8 +3,11 @@
 #include "manager/ssh/ssh.h"
 
 #include <errno.h>
+#include <libssh/callbacks.h>
 #include <libssh/libssh.h>
+#include <libssh/server.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +27,11 @@ struct talk {
     int64_t deadline; /* monotonic ms, of what is going on now */
     size_t sent;      /* of the input */
     bool input_done;
+    bool more;      /* libssh may have something already: nothing is waited for */
+    bool closed;    /* the host has closed the channel, though not all of it is read yet */
+    bool signalled; /* the command ended by a signal */
+    struct ssh_counter_struct traffic;
+    struct ssh_channel_callbacks_struct callbacks;
 };
 
 static int64_t now_ms(void)
@@ -58,7 +66,7 @@ static bool wait_socket(struct talk *talk, int fd, short events)
     int64_t left = talk->deadline - now_ms();
     if (left <= 0)
         return end_as(talk, VR_SSH_TIMED_OUT, "%s did not answer in time.", talk->order->address);
-    int ready = poll(fds, talk->order->cancel_fd >= 0 ? 2 : 1, (int)MIN(left, 60000));
+    int ready = poll(fds, talk->order->cancel_fd >= 0 ? 2 : 1, talk->more ? 0 : (int)MIN(left, 60000));
     if (ready < 0 && errno != EINTR)
         return end_as(talk, VR_SSH_LOST, "poll: %s.", g_strerror(errno));
     if (ready > 0 && fds[1].revents && talk->order->cancel_fd >= 0)
@@ -66,13 +74,37 @@ static bool wait_socket(struct talk *talk, int fd, short events)
     return true;
 }
 
+static bool lost(struct talk *talk)
+{
+    return end_as(talk, VR_SSH_LOST, "The connection to %s broke: %s.", talk->order->address,
+                  why(talk));
+}
+
+/* Waits until libssh can go on; false as soon as it never will. */
 static bool wait_session(struct talk *talk)
 {
+    /* When it broke, libssh has closed the socket, whose number may be another's by now. */
+    if (ssh_get_status(talk->session) & (SSH_CLOSED | SSH_CLOSED_ERROR))
+        return lost(talk);
+    if (talk->traffic.in_bytes > talk->order->bytes_max)
+        return end_as(talk, VR_SSH_LOST, "%s sends more than %zu bytes.", talk->order->address,
+                      talk->order->bytes_max);
     bool writes = ssh_get_poll_flags(talk->session) & SSH_WRITE_PENDING;
     return wait_socket(talk, talk->fd, writes ? POLLIN | POLLOUT : POLLIN);
 }
 
 /* --- connection --- */
+
+/* A host that lost its power or its cable says no farewell; the kernel finds out. */
+static void watch_peer(int fd, unsigned seconds)
+{
+    const int on = 1, every_s = (int)MAX(seconds / 3, 1);
+    const unsigned limit_ms = seconds * 1000;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &every_s, sizeof(every_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms));
+}
 
 static int connect_one(struct talk *talk, const struct addrinfo *where)
 {
@@ -80,6 +112,7 @@ static int connect_one(struct talk *talk, const struct addrinfo *where)
     if (fd < 0)
         return -errno;
     int failure = 0;
+    watch_peer(fd, talk->order->connect_s);
     if (connect(fd, where->ai_addr, where->ai_addrlen) < 0 && errno != EINPROGRESS)
         failure = errno;
     while (!failure) {
@@ -154,6 +187,12 @@ static void set_options(ssh_session session, const struct talk *talk, const char
     ssh_options_set(session, SSH_OPTIONS_FD, &talk->fd);
 }
 
+/* What a host wants of us (channels, forwarding) is refused at once and kept nowhere. */
+static int refuse(ssh_session session, ssh_message message, void *arg)
+{
+    return 1;
+}
+
 static bool read_host_key(struct talk *talk)
 {
     struct vr_ssh_answer *answer = talk->answer;
@@ -194,6 +233,8 @@ static bool exchange_keys(struct talk *talk, const char *types, bool *ret_other)
     if (!talk->session)
         g_error("ssh: out of memory");
     set_options(talk->session, talk, types);
+    ssh_set_counters(talk->session, &talk->traffic, NULL);
+    ssh_set_message_callback(talk->session, refuse, NULL);
     ssh_set_blocking(talk->session, 0);
     talk->deadline = now_ms() + (int64_t)talk->order->connect_s * 1000;
     int result;
@@ -331,12 +372,30 @@ static bool log_in(struct talk *talk)
 
 /* --- the command --- */
 
+static void on_close(ssh_session session, ssh_channel channel, void *arg)
+{
+    struct talk *talk = arg;
+    talk->closed = true;
+}
+
+static void on_signal(ssh_session session, ssh_channel channel, const char *signal, int core,
+                      const char *message, const char *language, void *arg)
+{
+    struct talk *talk = arg;
+    talk->signalled = true;
+}
+
 static bool start_command(struct talk *talk)
 {
     int result;
     talk->channel = ssh_channel_new(talk->session);
     if (!talk->channel)
         return end_as(talk, VR_SSH_LOST, "No channel: %s.", why(talk));
+    talk->callbacks = (struct ssh_channel_callbacks_struct){ .userdata = talk,
+                                                             .channel_close_function = on_close,
+                                                             .channel_exit_signal_function = on_signal };
+    ssh_callbacks_init(&talk->callbacks);
+    ssh_set_channel_callbacks(talk->channel, &talk->callbacks);
     while ((result = ssh_channel_open_session(talk->channel)) == SSH_AGAIN)
         if (!wait_session(talk))
             return false;
@@ -350,24 +409,23 @@ static bool start_command(struct talk *talk)
                                       talk->order->address, talk->order->user, why(talk));
 }
 
+/* A command may end before it has read all; what it ended with says more than that. */
 static bool write_input(struct talk *talk)
 {
     const struct vr_ssh_order *order = talk->order;
-    while (talk->sent < order->input_size) {
+    while (talk->sent < order->input_size && !talk->closed) {
         size_t left = MIN(order->input_size - talk->sent, KiB(32));
         int written = ssh_channel_write(talk->channel, order->input + talk->sent, (uint32_t)left);
-        if (written < 0)
-            return end_as(talk, VR_SSH_LOST, "The connection to %s broke: %s.", order->address,
-                          why(talk));
-        if (written == 0)
+        if (written < 0 && !talk->closed)
+            return lost(talk);
+        if (written <= 0)
             return true; /* the window is full */
         talk->sent += (size_t)written;
     }
-    if (!talk->input_done) {
+    if (!talk->input_done && !talk->closed) {
         int result = ssh_channel_send_eof(talk->channel);
         if (result == SSH_ERROR)
-            return end_as(talk, VR_SSH_LOST, "The connection to %s broke: %s.", order->address,
-                          why(talk));
+            return lost(talk);
         talk->input_done = result == SSH_OK;
     }
     return true;
@@ -380,7 +438,7 @@ static void keep_end(GString *text, size_t most)
         g_string_erase(text, 0, (gssize)(text->len - most));
 }
 
-/* Takes what came; *@ret_any says whether anything did. */
+/* Takes some of what came, so that deadlines are looked at between; *@ret_any: something did. */
 static bool read_output(struct talk *talk, bool *ret_any)
 {
     const struct vr_ssh_order *order = talk->order;
@@ -388,39 +446,56 @@ static bool read_output(struct talk *talk, bool *ret_any)
     *ret_any = false;
     for (int is_noise = 0; is_noise <= 1; is_noise++) {
         GString *text = is_noise ? talk->answer->noise : talk->answer->output;
-        int got;
-        while ((got = ssh_channel_read_nonblocking(talk->channel, buffer, sizeof(buffer),
-                                                   is_noise)) > 0) {
-            *ret_any = true;
-            g_string_append_len(text, buffer, got);
-            if (is_noise)
-                keep_end(text, order->noise_max);
-            else if (text->len > order->output_max)
-                return end_as(talk, VR_SSH_LOST, "%s says more than %zu bytes.", order->address,
-                              order->output_max);
-        }
+        int got =
+            ssh_channel_read_nonblocking(talk->channel, buffer, sizeof(buffer), is_noise);
         if (got == SSH_ERROR && !ssh_channel_is_eof(talk->channel))
-            return end_as(talk, VR_SSH_LOST, "The connection to %s broke: %s.", order->address,
-                          why(talk));
+            return lost(talk);
+        if (got <= 0)
+            continue;
+        *ret_any = true;
+        g_string_append_len(text, buffer, got);
+        if (is_noise)
+            keep_end(text, order->noise_max);
+        else if (text->len > order->output_max)
+            return end_as(talk, VR_SSH_LOST, "%s says more than %zu bytes.", order->address,
+                          order->output_max);
     }
     return true;
+}
+
+static bool ended(struct talk *talk)
+{
+    int status = ssh_channel_get_exit_status(talk->channel);
+    talk->answer->exit_status = status < 0 ? -1 : status;
+    if (status < 0 && !ssh_is_connected(talk->session))
+        return lost(talk);
+    return status >= 0 || talk->signalled ||
+           end_as(talk, VR_SSH_LOST, "%s closed the command's channel and told no result of it.",
+                  talk->order->address);
+}
+
+/* Whether the command is over and all of its output read. */
+static bool is_over(struct talk *talk)
+{
+    return ssh_channel_is_closed(talk->channel) ||
+           (ssh_channel_is_eof(talk->channel) && ssh_channel_get_exit_status(talk->channel) >= 0);
 }
 
 static bool run_command(struct talk *talk)
 {
     const struct vr_ssh_order *order = talk->order;
     int64_t end = now_ms() + (int64_t)order->limit_s * 1000, heard = now_ms();
-    while (!ssh_channel_is_closed(talk->channel)) {
-        bool any = false;
+    for (;;) {
+        uint64_t before = talk->traffic.in_bytes;
+        bool any;
         if (!read_output(talk, &any) || !write_input(talk))
             return false;
-        if (any) {
+        if (any)
             heard = now_ms();
-            continue;
-        }
-        if (ssh_channel_is_eof(talk->channel) &&
-            ssh_channel_get_exit_status(talk->channel) >= 0)
-            break;
+        else if (is_over(talk))
+            return ended(talk);
+        /* Whichever call took something from the socket, another one may be what it is for. */
+        talk->more = any || talk->traffic.in_bytes != before;
         talk->deadline = MIN(end, heard + (int64_t)order->silence_s * 1000);
         if (!wait_session(talk)) {
             if (talk->answer->outcome == VR_SSH_TIMED_OUT)
@@ -429,11 +504,6 @@ static bool run_command(struct talk *talk)
             return false;
         }
     }
-    talk->answer->exit_status = ssh_channel_get_exit_status(talk->channel);
-    if (talk->answer->exit_status < 0 && !ssh_is_connected(talk->session))
-        return end_as(talk, VR_SSH_LOST, "The connection to %s broke: %s.", order->address,
-                      why(talk));
-    return true;
 }
 
 void vr_ssh_run(const struct vr_ssh_order *order, struct vr_ssh_answer *ret)

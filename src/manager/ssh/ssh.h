@@ -16,7 +16,7 @@ enum vr_ssh_outcome {
     VR_SSH_HOST_KEY,      /* another key than the one that was expected */
     VR_SSH_LOGIN_REFUSED, /* by password or by key */
     VR_SSH_TIMED_OUT,     /* silent for too long, or not done in time */
-    VR_SSH_LOST,          /* the connection ended before the command did */
+    VR_SSH_LOST,          /* the connection ended before the command did, or was flooded */
     VR_SSH_CANCELLED,
 };
 
@@ -30,11 +30,12 @@ struct vr_ssh_order {
     const char *command;     /* a constant of the program: the user's shell over there reads it */
     const char *input;       /* its stdin */
     size_t input_size;
-    unsigned connect_s; /* connection, key exchange and login */
+    unsigned connect_s; /* connection, key exchange and login; and without a sign of life of its TCP */
     unsigned silence_s; /* longest time without a byte from the command */
     unsigned limit_s;   /* whole time of the command */
     size_t output_max;  /* bytes of stdout; more ends the command as VR_SSH_LOST */
     size_t noise_max;   /* bytes of stderr that are kept, the last ones */
+    size_t bytes_max;   /* of all that comes over the connection; more ends it as VR_SSH_LOST */
     int cancel_fd;      /* readable: give up; -1: none */
 };
 
@@ -43,7 +44,7 @@ struct vr_ssh_answer {
     char *message;     /* for people, a sentence; NULL when the command ran */
     char *fingerprint; /* of the host's key, when the connection came that far */
     char *public_key;  /* "ssh-ed25519 AAAA…" */
-    int exit_status;   /* 0 to 255; -1: ended by a signal */
+    int exit_status;   /* 0 to 255; -1: ended by a signal, or it is not known */
     GString *output;   /* stdout; may hold anything */
     GString *noise;    /* the end of stderr; may hold anything */
 };

@@ -135,6 +135,7 @@ static struct vr_ssh_order order_of(const char *command)
                                   .limit_s = 60,
                                   .output_max = MiB(4),
                                   .noise_max = 100,
+                                  .bytes_max = MiB(16),
                                   .cancel_fd = -1 };
 }
 
