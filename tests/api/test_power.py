@@ -85,14 +85,20 @@ def test_a_restart_is_off_before_it_is_on(silent, bmc):
 def test_a_supply_that_stays_on_is_told(system, silent, bmc):
     bmc.stuck(True)
     silent.fence(fence_type="stop")
-    # Nobody takes it away, or says that it is something else, while the job has it in hand.
-    for act in (silent.remove, silent.deactivate,
-                lambda: silent.update(types.Host(address="127.0.0.2"))):
-        with pytest.raises(sdk.Error) as failure:
+    # Nobody takes it away, or says that it or its power is something else, while the job has it in hand.
+    agents = silent.fence_agents_service()
+    only = agents.agent_service(agents.list()[0].id)
+    locked = "(?i)host silent is locked by job .*stop host silent"
+    for act, reason in (
+            (silent.remove, locked), (silent.deactivate, locked),
+            (lambda: silent.update(types.Host(address="127.0.0.2")), "maintenance"),
+            (lambda: silent.update(types.Host(power_management=types.PowerManagement(enabled=False))), locked),
+            (lambda: agents.add(agent(bmc, order=2)), locked),
+            (lambda: only.update(types.Agent(password="other")), locked), (only.remove, locked)):
+        with pytest.raises(sdk.Error, match=reason) as failure:
             act()
         assert failure.value.code == 409
-    with pytest.raises(sdk.Error, match="is locked by job"):
-        silent.remove()
+    assert silent.get().power_management.enabled and len(agents.list()) == 1
     wait_for(lambda: any("never confirmed" in text for text in events(system, 9005)), True)
     wait_for(status_of(silent), types.HostStatus.MAINTENANCE)
     assert bmc.on

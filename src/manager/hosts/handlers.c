@@ -230,9 +230,9 @@ void vr_host_update(struct vr_call *call)
                      "Cluster, address and port of a host change only in maintenance.");
         goto fail;
     }
-    if ((moves || readdresses || wanted->ssh) && !is_free(call, host, &error))
+    if ((moves || readdresses || wanted->ssh || wanted->power_management) &&
+        !is_free(call, host, &error))
         goto fail;
-
     if (wanted->power_management && VR_GET(wanted->power_management, enabled, false) &&
         !vr_fence_has_agent(call->engine, host->id, NULL)) {
         vr_error_set(&error, &vr_fault_host_no_fence_agent,
