@@ -439,8 +439,9 @@ def test_basic_authentication_and_the_cookie(manager):
     assert manager.get("roles?max=1", Authorization=manager.basic()).status == 200
     first = manager.get("roles?max=1", Authorization=manager.basic(), Prefer="persistent-auth")
     cookie = first.headers["Set-Cookie"]
-    assert "JSESSIONID=" in cookie and "Path=/ovirt-engine/api" in cookie
-    assert "Secure" in cookie and "HttpOnly" in cookie
+    assert cookie.startswith("JSESSIONID=")
+    assert {word.strip() for word in cookie.split(";")[1:]} == {
+        "Path=/ovirt-engine/api", "Secure", "HttpOnly", "SameSite=Strict"}
     value = cookie.split(";")[0]
     assert manager.get("roles?max=1", Cookie=value).status == 200
     assert manager.get("roles?max=1", Cookie="JSESSIONID=guess").status == 401

@@ -100,9 +100,10 @@ static bool open_session(struct vr_request *request, struct vr_login *login)
                                         sessions->options.session_hard_ms);
     if (!vr_tokens_add(sessions->tokens, request->session, token, vr_login_now_ms()))
         return false;
+    /* Strict: no page of another site acts with it.  Clients that are no browsers do not care. */
     vr_reply_header(request, "Set-Cookie",
-                    g_strdup_printf("JSESSIONID=%s; Path=/ovirt-engine/api; Secure; HttpOnly",
-                                    token));
+                    g_strdup_printf("JSESSIONID=%s; Path=/ovirt-engine/api; Secure; HttpOnly; "
+                                    "SameSite=Strict", token));
     explicit_bzero(token, sizeof(token));
     return true;
 }
