@@ -129,7 +129,11 @@ def test_only_a_host_in_maintenance_is_powered_off(system, host):
 
 @pytest.mark.parametrize("changes, code", [
     ({"type": "no_such"}, 400), ({"order": 0}, 400), ({"port": 70000}, 400),
-    ({"address": "a\nb"}, 400), ({"options": [types.Option(name="a=b", value="1")]}, 400)])
+    ({"address": "a\nb"}, 400), ({"address": "a -f /etc/shadow"}, 400),
+    ({"username": "-oProxyCommand=reboot"}, 400)] + [
+    ({"options": [types.Option(name=name, value=value)]}, 400) for name, value in [
+        ("a=b", "1"), ("passwd_script", "/bin/x"), ("debug-file", "/etc/x"), ("ipmitool_path", "/x"),
+        ("action", "off"), ("help", "1"), ("lanplus", "1\naction=off"), ("cipher", "3 exec /x")]])
 def test_a_bad_agent_is_refused_and_changes_nothing(silent, bmc, changes, code):
     agents = silent.fence_agents_service()
     with pytest.raises(sdk.Error) as failure:

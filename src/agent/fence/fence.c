@@ -6,6 +6,7 @@
 
 #include "agent/fault.h"
 #include "agent/helper/run.h"
+#include "model/fence.h"
 
 /* An agent that waits for a slow device gives up by itself (power_timeout, 20 s by default, twice
  * for a reboot); this ends one that hangs. */
@@ -99,8 +100,7 @@ static bool add(GString *input, const char *name, const char *value, struct vr_e
     return true;
 }
 
-/* "name=value" a line, or separated by commas as old configurations have it (only where a name
- * follows, since values contain commas). */
+/* "name=value" a line, of what a power agent may be told. */
 static bool add_options(GString *input, const char *options, struct vr_error **error)
 {
     g_auto(GStrv) lines = g_strsplit(options, "\n", OPTIONS_MAX + 1);
@@ -108,8 +108,6 @@ static bool add_options(GString *input, const char *options, struct vr_error **e
         vr_agent_error(error, invalid_parameter, "There are more than %d options.", OPTIONS_MAX);
         return false;
     }
-    static const char *const ours[] = { "agent",  "action", "option", "ipaddr", "ip",
-                                        "login",  "username", "passwd", "password", NULL };
     for (char **line = lines; *line; line++) {
         g_strstrip(*line);
         if (!**line)
@@ -117,15 +115,25 @@ static bool add_options(GString *input, const char *options, struct vr_error **e
         char *value = strchr(*line, '=');
         if (value)
             *value++ = '\0';
-        if (!value || !is_word(*line) || g_strv_contains(ours, *line)) {
-            vr_agent_error(error, invalid_parameter, "\"%s\" is not an option of a fence agent.",
-                           *line);
+        g_autofree char *problem = vr_fence_option_problem(*line, value);
+        if (problem) {
+            vr_agent_error(error, invalid_parameter, "%s", problem);
             return false;
         }
         if (!add(input, *line, value, error))
             return false;
     }
     return true;
+}
+
+/* Other members than the options, which the programs put into command lines, too. */
+static bool check_peer(const struct vr_rpc_host_fence_node_params *params, struct vr_error **error)
+{
+    g_autofree char *address = vr_fence_address_problem(params->addr);
+    g_autofree char *login = params->username ? vr_fence_login_problem(params->username) : NULL;
+    if (address || login)
+        vr_agent_error(error, invalid_parameter, "%s", address ? address : login);
+    return !address && !login;
 }
 
 /* Names as every version of the agents takes them; a later line wins, so ours come last. */
@@ -213,7 +221,7 @@ vr_fence_node(const struct vr_rpc_host_fence_node_params *params, struct vr_erro
                        "fence-agents on it.", program);
         return NULL;
     }
-    char *input = write_input(params, program, error);
+    char *input = check_peer(params, error) ? write_input(params, program, error) : NULL;
     if (!input)
         return NULL;
 

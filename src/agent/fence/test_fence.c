@@ -101,6 +101,7 @@ static void test_refused(void)
     static const struct {
         const char *agent, *addr, *password, *options;
         const struct vr_fault *want;
+        const char *login;
     } rows[] = {
         { "../sh", "h", "p", NULL, &vr_agent_fault_invalid_parameter },
         { "", "h", "p", NULL, &vr_agent_fault_invalid_parameter },
@@ -111,6 +112,15 @@ static void test_refused(void)
         { "recorder", "h", "p", "action=off", &vr_agent_fault_invalid_parameter },
         { "recorder", "h", "p", "lanplus", &vr_agent_fault_invalid_parameter },
         { "recorder", "h", "p", "a b=1", &vr_agent_fault_invalid_parameter },
+        { "recorder", "h", "p", "passwd_script=/tmp/x", &vr_agent_fault_invalid_parameter },
+        { "recorder", "h", "p", "debug-file=/etc/x", &vr_agent_fault_invalid_parameter },
+        { "recorder", "h", "p", "lanplus=1\nhelp=1", &vr_agent_fault_invalid_parameter },
+        { "recorder", "h", "p", "cipher=3 -f /x", &vr_agent_fault_invalid_parameter },
+        { "recorder", "h", "p", "lanplus=1\rssh_path=/x", &vr_agent_fault_invalid_parameter },
+        { "recorder", "-oProxyCommand=x", "p", NULL, &vr_agent_fault_invalid_parameter },
+        { "recorder", "h exec /x", "p", NULL, &vr_agent_fault_invalid_parameter },
+        { "recorder", "h", "p", NULL, &vr_agent_fault_invalid_parameter, "-oProxyCommand=x" },
+        { "recorder", "h", "p", NULL, &vr_agent_fault_invalid_parameter, "a\nhelp=1" },
     };
     write_file("status", "0", 0644);
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -121,6 +131,8 @@ static void test_refused(void)
         VR_SET_STRING(params, agent, rows[i].agent);
         VR_SET_STRING(params, addr, rows[i].addr);
         VR_SET_STRING(params, password, rows[i].password);
+        if (rows[i].login)
+            VR_SET_STRING(params, username, rows[i].login);
         if (rows[i].options)
             VR_SET_STRING(params, options, rows[i].options);
         vr_auto_error struct vr_error *error = NULL;

@@ -2,6 +2,7 @@
 #include "manager/fence/internal.h"
 
 #include "manager/engine/call.h"
+#include "model/fence.h"
 
 #include "gen/routes.h"
 
@@ -31,16 +32,15 @@ static bool check_options(const struct vr_agent *wanted, struct vr_error **error
         return false;
     }
     VR_EACH (struct vr_option, option, &wanted->options) {
-        bool word = option->name && option->name[0] && strlen(option->name) <= 64 &&
-                    strspn(option->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                         "0123456789_-") == strlen(option->name);
-        if (!word) {
-            vr_error_set(error, &vr_fault_invalid_value,
-                         "\"%s\" cannot be the name of a power agent's option.",
-                         option->name ? option->name : "");
+        const char *value = option->value ? option->value : "";
+        /* An empty value leaves the option out, whatever it is; its name must be good anyway. */
+        g_autofree char *problem =
+            vr_fence_option_problem(option->name, *value ? value : "1");
+        if (problem) {
+            vr_error_set(error, &vr_fault_invalid_value, "%s", problem);
             return false;
         }
-        if (option->value && option->value[0] && !one_line("option", option->value, error))
+        if (*value && !one_line("option", value, error))
             return false;
     }
     return true;
@@ -58,6 +58,12 @@ static bool check(const struct vr_agent *wanted, struct vr_error **error)
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         if (texts[i].text && !one_line(texts[i].what, texts[i].text, error))
             return false;
+    g_autofree char *address = wanted->address ? vr_fence_address_problem(wanted->address) : NULL;
+    g_autofree char *login = wanted->username ? vr_fence_login_problem(wanted->username) : NULL;
+    if (address || login) {
+        vr_error_set(error, &vr_fault_invalid_value, "%s", address ? address : login);
+        return false;
+    }
     if (wanted->type && !fence_kind_check(wanted->type, error))
         return false;
     if (VR_HAS(wanted, order) && (wanted->order < 1 || wanted->order > 100)) {
