@@ -12,6 +12,7 @@
 #define PIECE_SIZE KiB(256) /* of an answer */
 #define ZERO_STEP MiB(1024) /* between two looks at whether the ticket was cancelled */
 #define READERS_MAX 8
+#define SILENCE_MAX_S 86400U
 
 enum verb { IMAGE_OPTIONS, IMAGE_GET, IMAGE_PUT, IMAGE_PATCH, EXTENTS, CHECKSUM, ALGORITHMS };
 
@@ -442,8 +443,11 @@ static int find_verb(char **path, unsigned parts, const char *method)
 
 static void set_timeout(struct MHD_Connection *connection, const struct vr_ticket_use *use)
 {
-    /* Pulls the connection down when its client falls silent. */
-    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, vr_ticket_inactivity(use));
+    /* Pulls the connection down when its client falls silent; also that of a ticket which says
+     * never, at the longest time that the Manager takes for others. */
+    unsigned silence = vr_ticket_inactivity(use);
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                              silence && silence < SILENCE_MAX_S ? silence : SILENCE_MAX_S);
 }
 
 /* The first look at a request: answers it, or returns MHD_NO when its body is awaited. */
@@ -464,12 +468,13 @@ static enum MHD_Result begin(struct vr_image_server *server, struct MHD_Connecti
                                    : plain(connection, 405, "Method not allowed\n");
     if (request->verb == IMAGE_OPTIONS && strcmp(path[1], "*") == 0)
         return serve_options(connection, true, true);
-    struct vr_ticket_use **slot = vr_http_use(connection);
-    *slot = vr_ticket_begin(server->tickets, *slot, path[1],
-                            request->verb == IMAGE_PUT || request->verb == IMAGE_PATCH, &error);
-    if (!*slot)
+    struct vr_guest *guest = vr_http_guest(connection);
+    guest->use = vr_ticket_begin(server->tickets, guest->use, path[1],
+                                 request->verb == IMAGE_PUT || request->verb == IMAGE_PATCH, &error);
+    if (!guest->use)
         return vr_http_error(connection, error);
-    request->use = *slot;
+    vr_peers_know(server->peers, guest);
+    request->use = guest->use;
     request->close = g_strcmp0(query(connection, "close"), "y") == 0;
     set_timeout(connection, request->use);
     switch (request->verb) {

@@ -3,6 +3,7 @@
 
 /* What both doors need of libmicrohttpd. */
 
+#include "agent/image/peers.h"
 #include "agent/image/ticket.h"
 
 #include <microhttpd.h>
@@ -13,7 +14,8 @@
 struct vr_image_server {
     struct vr_tickets *tickets;
     struct MHD_Daemon *data, *control;
-    struct vr_linger *linger; /* of data's connections */
+    struct vr_peers *peers;   /* of data's connections */
+    struct vr_linger *linger; /* of their ends */
     unsigned delete_wait_s;
 };
 
@@ -46,6 +48,6 @@ enum MHD_Result vr_http_data(void *server, struct MHD_Connection *connection, co
 enum MHD_Result vr_http_control(void *server, struct MHD_Connection *connection, const char *url,
                                 const char *method, const char *version, const char *upload,
                                 size_t *upload_size, void **request);
-/* What a connection keeps between its requests: a struct vr_ticket_use *. */
-struct vr_ticket_use **vr_http_use(struct MHD_Connection *connection);
+/* What a connection of the data door keeps between its requests. */
+struct vr_guest *vr_http_guest(struct MHD_Connection *connection);
 void vr_http_request_free(struct vr_http_request *request);

@@ -105,7 +105,8 @@ static struct vr_image_server *start(int argc, char **argv, struct vr_error **er
                                            .key = key,
                                            .control_fd = fd,
                                            .delete_wait_s =
-                                               number(option(argc, argv, "--delete-wait")) },
+                                               number(option(argc, argv, "--delete-wait")),
+                                           .idle_s = number(option(argc, argv, "--idle")) },
         error);
     return server;
 }

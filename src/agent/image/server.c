@@ -10,9 +10,18 @@
 #include "agent/image/http.h"
 #include "net/linger.h"
 
-/* facts/rest-api.md 9.3 names 8 readers and 8 writers a ticket; several transfers at once. */
-#define CONNECTIONS_MAX 128
-#define IDLE_S 60 /* before a ticket says otherwise */
+/*
+ * ovirt-imageio names 8 readers or writers a ticket (daemon.max_connections; facts/rest-api.md 9.3),
+ * of which its client takes 4: a peer has room for 8 transfers at their full width, or 16 as clients
+ * are.  Four such peers are what a host serves at once: a connection is a thread, an open image, and
+ * up to 1.5 MiB of buffers, 256 of them 400 MiB and, with those that linger, 768 descriptors.
+ */
+#define CONNECTIONS_MAX 256
+#define PEER_CONNECTIONS_MAX 64
+/* libmicrohttpd's own limit is beyond what peers.h admits, with those that it sent away. */
+#define MHD_CONNECTIONS_MAX (CONNECTIONS_MAX + 128)
+/* ovirt-imageio: http.py, Connection.timeout, before a ticket says otherwise. */
+#define IDLE_S 60
 /* A large read buffer takes an upload in large pieces. */
 #define MEMORY_LIMIT KiB(512)
 
@@ -61,11 +70,24 @@ void vr_http_request_free(struct vr_http_request *request)
     g_free(request);
 }
 
-struct vr_ticket_use **vr_http_use(struct MHD_Connection *connection)
+struct vr_guest *vr_http_guest(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info->socket_context;
+}
+
+static int fd_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+/* On the thread that takes connections, right before on_connection(). */
+static enum MHD_Result on_accept(void *arg, const struct sockaddr *address,
+                                 socklen_t length VR_UNUSED)
+{
+    struct vr_image_server *server = arg;
+    return vr_peers_admit(server->peers, address) ? MHD_YES : MHD_NO;
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
@@ -73,16 +95,16 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 {
     struct vr_image_server *server = arg;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *context = g_new0(struct vr_ticket_use *, 1);
+        const struct sockaddr *address =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+        *context = vr_peers_enter(server->peers, address, fd_of(connection));
     } else if (*context) {
-        struct vr_ticket_use **use = *context;
-        vr_ticket_leave(*use);
-        g_free(use);
-        *context = NULL;
+        struct vr_guest *guest = *context;
+        vr_ticket_leave(guest->use);
         /* A client that still sends an image nobody wants gets to read why. */
-        vr_linger_take(server->linger,
-                       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
-                           ->connect_fd);
+        vr_linger_take(server->linger, guest->fd);
+        vr_peers_leave(server->peers, guest);
+        *context = NULL;
     }
 }
 
@@ -142,8 +164,8 @@ static struct MHD_Daemon *start_data(struct vr_image_server *server,
     items[n++] = (struct MHD_OptionItem){ name, (intptr_t)(value), (void *)(uintptr_t)(pointer) }
     ITEM(MHD_OPTION_NOTIFY_CONNECTION, on_connection, server);
     ITEM(MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL);
-    ITEM(MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL);
-    ITEM(MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, NULL);
+    ITEM(MHD_OPTION_CONNECTION_LIMIT, MHD_CONNECTIONS_MAX, NULL);
+    ITEM(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s ? o->idle_s : IDLE_S, NULL);
     ITEM(MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_LIMIT, NULL);
     ITEM(MHD_OPTION_CONNECTION_MEMORY_INCREMENT, KiB(64), NULL);
     if (!any)
@@ -154,7 +176,7 @@ static struct MHD_Daemon *start_data(struct vr_image_server *server,
         ITEM(MHD_OPTION_HTTPS_PRIORITIES, 0, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2");
     }
     ITEM(MHD_OPTION_END, 0, NULL);
-    return MHD_start_daemon(flags, (uint16_t)o->port, NULL, NULL, vr_http_data, server,
+    return MHD_start_daemon(flags, (uint16_t)o->port, on_accept, server, vr_http_data, server,
                             MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_ARRAY, items,
                             MHD_OPTION_END);
 }
@@ -164,6 +186,8 @@ struct vr_image_server *vr_image_server_start(const struct vr_image_server_optio
 {
     struct vr_image_server *server = g_new0(struct vr_image_server, 1);
     server->tickets = vr_tickets_new();
+    server->peers =
+        vr_peers_new(&(struct vr_peers_limits){ CONNECTIONS_MAX, PEER_CONNECTIONS_MAX });
     server->linger = vr_linger_new("linger");
     server->delete_wait_s = o->delete_wait_s ? o->delete_wait_s : 60;
     server->data = start_data(server, o, true);
@@ -202,6 +226,7 @@ void vr_image_server_stop(struct vr_image_server *server)
     if (server->data)
         MHD_stop_daemon(server->data);
     vr_linger_free(server->linger);
+    vr_peers_free(server->peers);
     vr_tickets_free(server->tickets);
     g_free(server);
 }

@@ -20,6 +20,7 @@ struct vr_image_server_options {
     const char *certificate, *key; /* PEM texts; both NULL: plain HTTP, for tests */
     int control_fd;                /* a listening Unix socket, taken over */
     unsigned delete_wait_s;        /* how long a removal waits for users; 0: 60 */
+    unsigned idle_s;               /* how long a connection without a ticket may be idle; 0: 60 */
 };
 
 struct vr_image_server *vr_image_server_start(const struct vr_image_server_options *options,

@@ -35,7 +35,7 @@ class UnixConnection(http.client.HTTPConnection):
 class Daemon:
     """One vireo-imaged with a certificate of its own."""
 
-    def __init__(self):
+    def __init__(self, *args):
         self.dir = tempfile.TemporaryDirectory(prefix="vireo-imaged-")
         self.cert, self.key = self.path("cert.pem"), self.path("key.pem")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -45,7 +45,7 @@ class Daemon:
         self.control = self.path("control")
         self.process = subprocess.Popen(
             [IMAGED, "--address", "127.0.0.1", "--port", "0", "--control", self.control,
-             "--certificate", self.cert, "--key", self.key, "--delete-wait", "1"],
+             "--certificate", self.cert, "--key", self.key, "--delete-wait", "1", *args],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
         self.context = ssl.create_default_context(cafile=self.cert)
