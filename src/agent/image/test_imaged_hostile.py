@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image daemon with clients that take what they can get."""
+"""The image daemon with clients that take what they can get, and storage that hangs."""
 
 import select
 import socket
 import sys
+import threading
 import unittest
+import uuid
 
+from fake_nbd import DATA, FakeNbd
 from test_imaged import MIB, Case, Daemon
 
 PEER_MAX, TOTAL_MAX = 64, 256       # server.c
@@ -94,7 +97,50 @@ class Idle(Case):
         self.assertEqual(self.con.sock.recv(1), b"")
 
 
-del Case        # has no tests of their own
+class Nbd(Case):
+    def serve(self, extents, **more):
+        path = self.daemon.path("nbd-%s" % uuid.uuid4())
+        server = FakeNbd(path, extents, **more)
+        self.addCleanup(server.stop)
+        return server, self.daemon.ticket("nbd:unix:" + path, server.size, ["read"])
+
+
+class HungStorage(Nbd):
+    def test_a_backend_that_cannot_be_closed_holds_nobody_else(self):
+        server, id = self.serve([(MIB, DATA)], hangs=True)
+        other = self.daemon.ticket(self.make(), 4 * MIB)
+        self.code(206, "GET", "/images/" + id, headers={"Range": "bytes=0-9"})
+        answers = []
+        remove = threading.Thread(
+            target=lambda: answers.append(self.daemon.ask("DELETE", "/tickets/" + id)[0]))
+        remove.start()
+        while not self.daemon.show(id)["canceled"]:
+            pass
+        con = self.daemon.connect()
+        self.addCleanup(con.close)
+        con.request("GET", "/images/" + other)
+        self.assertEqual(len(con.getresponse().read()), 4 * MIB)
+        # The disk is not free as long as it is not closed.
+        remove.join()
+        self.assertEqual(answers, [409])
+        server.release()
+        while self.daemon.ask("DELETE", "/tickets/" + id)[0] != 204:
+            pass
+
+    def test_a_connection_that_ends_with_one_holds_nobody_else(self):
+        server, id = self.serve([(MIB, DATA)], hangs=True)
+        self.code(206, "GET", "/images/" + id, headers={"Range": "bytes=0-9"})
+        self.con.close()
+        while self.daemon.show(id)["connections"]:
+            pass
+        self.code(200, "GET", "/info/")         # over a new connection
+        self.assertEqual(self.daemon.ask("DELETE", "/tickets/" + id)[0], 409)
+        server.release()
+        while self.daemon.ask("DELETE", "/tickets/" + id)[0] != 204:
+            pass
+
+
+del Case, Nbd       # have no tests of their own
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv, verbosity=1)

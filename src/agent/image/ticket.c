@@ -33,10 +33,12 @@ struct vr_ticket {
     unsigned inactivity_s;
     gint64 expires, used; /* monotonic, microseconds */
     GPtrArray *uses;      /* struct vr_ticket_use, borrowed */
+    unsigned closing;     /* backends of former uses that are not closed yet */
     GArray *ranges;       /* what was transferred: sorted, apart */
 };
 
 struct vr_tickets {
+    gint refs; /* atomic: the owner's, and one for every backend that is being closed */
     GMutex lock;
     GCond idle;
     GHashTable *table; /* id -> struct vr_ticket */
@@ -58,6 +60,7 @@ static void ticket_unref(gpointer data)
 struct vr_tickets *vr_tickets_new(void)
 {
     struct vr_tickets *tickets = g_new0(struct vr_tickets, 1);
+    tickets->refs = 1;
     g_mutex_init(&tickets->lock);
     g_cond_init(&tickets->idle);
     tickets->table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, ticket_unref);
@@ -66,10 +69,61 @@ struct vr_tickets *vr_tickets_new(void)
 
 void vr_tickets_free(struct vr_tickets *tickets)
 {
+    if (!g_atomic_int_dec_and_test(&tickets->refs))
+        return;
     g_hash_table_unref(tickets->table);
     g_cond_clear(&tickets->idle);
     g_mutex_clear(&tickets->lock);
     g_free(tickets);
+}
+
+/* ---- closing ---- */
+
+struct closing {
+    struct vr_ticket *ticket; /* a reference, as to its tickets */
+    struct vr_backend *backend;
+};
+
+static gpointer close_backend(gpointer data)
+{
+    struct closing *c = data;
+    struct vr_tickets *tickets = c->ticket->tickets;
+    vr_backend_close(c->backend);
+    g_mutex_lock(&tickets->lock);
+    c->ticket->closing--;
+    g_cond_broadcast(&tickets->idle);
+    g_mutex_unlock(&tickets->lock);
+    ticket_unref(c->ticket);
+    vr_tickets_free(tickets);
+    g_free(c);
+    return NULL;
+}
+
+/* Lock held.  What is to be closed, for close_apart() when the lock is free; NULL when nothing is.
+ * Until then the ticket does not count as free. */
+static struct closing *take_backend(struct vr_ticket *t, struct vr_ticket_use *use)
+{
+    if (!use->backend)
+        return NULL;
+    struct closing *c = g_new(struct closing, 1);
+    *c = (struct closing){ t, g_steal_pointer(&use->backend) };
+    g_atomic_int_inc(&t->refs);
+    g_atomic_int_inc(&t->tickets->refs);
+    t->closing++;
+    return c;
+}
+
+/* On a thread of its own, since storage that hangs may hold it for ever: neither other tickets nor
+ * the thread that takes connections (which ends them, too) may wait for that. */
+static void close_apart(struct closing *c)
+{
+    if (!c)
+        return;
+    GThread *thread = g_thread_try_new("close", close_backend, c, NULL);
+    if (thread)
+        g_thread_unref(thread);
+    else
+        close_backend(c);
 }
 
 static bool valid_id(const char *id)
@@ -174,7 +228,7 @@ bool vr_tickets_put(struct vr_tickets *tickets, const char *id, const char *json
     t->tickets = tickets;
     g_mutex_lock(&tickets->lock);
     struct vr_ticket *old = g_hash_table_lookup(tickets->table, id);
-    if (old && old->uses->len)
+    if (old && (old->uses->len || old->closing))
         vr_error_set(error, &fault_busy, NULL);
     else if (!old && g_hash_table_size(tickets->table) >= TICKETS_MAX)
         vr_error_set(error, &fault_busy, "There are too many tickets.");
@@ -248,16 +302,32 @@ bool vr_tickets_extend(struct vr_tickets *tickets, const char *id, int64_t timeo
     return t != NULL;
 }
 
-/* Lock held.  Takes the backends of idle uses away; the uses end when their connections do. */
+/* Lock held, but not all the time.  Takes the backends of idle uses away; the uses end when their
+ * connections do. */
 static void take_idle(struct vr_ticket *t)
 {
+    g_autoptr(GPtrArray) idle = g_ptr_array_new();
     for (unsigned i = t->uses->len; i-- > 0;) {
         struct vr_ticket_use *use = t->uses->pdata[i];
         if (use->busy)
             continue;
-        g_clear_pointer(&use->backend, vr_backend_close);
+        struct closing *c = take_backend(t, use);
+        if (c)
+            g_ptr_array_add(idle, c);
         g_ptr_array_remove_index_fast(t->uses, i);
     }
+    if (!idle->len)
+        return;
+    g_mutex_unlock(&t->tickets->lock);
+    for (unsigned i = 0; i < idle->len; i++)
+        close_apart(idle->pdata[i]);
+    g_mutex_lock(&t->tickets->lock);
+}
+
+/* Lock held. */
+static bool in_use(const struct vr_ticket *t)
+{
+    return t->uses->len || t->closing;
 }
 
 bool vr_tickets_delete(struct vr_tickets *tickets, const char *id, unsigned wait_s)
@@ -270,9 +340,9 @@ bool vr_tickets_delete(struct vr_tickets *tickets, const char *id, unsigned wait
         g_atomic_int_inc(&t->refs);
         t->canceled = true;
         take_idle(t);
-        while (t->uses->len && g_cond_wait_until(&tickets->idle, &tickets->lock, end))
+        while (in_use(t) && g_cond_wait_until(&tickets->idle, &tickets->lock, end))
             take_idle(t);
-        gone = t->uses->len == 0;
+        gone = !in_use(t);
         if (gone && g_hash_table_lookup(tickets->table, id) == t)
             g_hash_table_remove(tickets->table, id);
     }
@@ -389,11 +459,11 @@ void vr_ticket_leave(struct vr_ticket_use *use)
         return;
     struct vr_tickets *tickets = use->ticket->tickets;
     g_mutex_lock(&tickets->lock);
-    struct vr_backend *backend = g_steal_pointer(&use->backend);
+    struct closing *c = take_backend(use->ticket, use);
     g_ptr_array_remove_fast(use->ticket->uses, use);
     g_cond_broadcast(&tickets->idle);
     g_mutex_unlock(&tickets->lock);
-    vr_backend_close(backend);
+    close_apart(c);
     ticket_unref(use->ticket);
     g_free(use);
 }

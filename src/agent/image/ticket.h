@@ -16,6 +16,7 @@ struct vr_ticket;
 struct vr_tickets;
 
 struct vr_tickets *vr_tickets_new(void);
+/* No call may be under way; backends may still be closing. */
 void vr_tickets_free(struct vr_tickets *tickets);
 
 /* Installs a ticket from its JSON; one of the same id is replaced only when nobody uses it.
@@ -26,7 +27,8 @@ bool vr_tickets_put(struct vr_tickets *tickets, const char *id, const char *json
 char *vr_tickets_show(struct vr_tickets *tickets, const char *id);
 /* Sets its remaining life.  False when there is none. */
 bool vr_tickets_extend(struct vr_tickets *tickets, const char *id, int64_t timeout_s);
-/* Cancels and removes; true when nobody uses it any more, false after @wait_s (409). */
+/* Cancels and removes; true when nobody uses it any more and its backends are closed, false after
+ * @wait_s (409), as when storage that hangs does not let one be closed. */
 bool vr_tickets_delete(struct vr_tickets *tickets, const char *id, unsigned wait_s);
 
 struct vr_ticket_use {
@@ -51,7 +53,7 @@ bool vr_ticket_go_on(struct vr_ticket_use *use, struct vr_error **error);
 void vr_ticket_count(struct vr_ticket_use *use, uint64_t start, uint64_t end);
 /* Ends a request; with @close the backend is closed, too. */
 void vr_ticket_end(struct vr_ticket_use *use, bool close);
-/* Ends the use.  Takes NULL. */
+/* Ends the use; does not wait until its backend is closed.  Takes NULL. */
 void vr_ticket_leave(struct vr_ticket_use *use);
 
 /* Constants of a begun use's ticket. */
