@@ -144,25 +144,22 @@ static bool file_flush(struct vr_backend *b, struct vr_error **error)
     return fsync(b->fd) == 0 || fail(error, "Flushing the image");
 }
 
-static bool file_extents(struct vr_backend *b, uint64_t size, vr_extent_fn *extent, void *arg,
-                         struct vr_error **error)
+/* A hole, if there is one, and the data behind it. */
+static bool file_extents(struct vr_backend *b, uint64_t *at, uint64_t size, vr_extent_fn *extent,
+                         void *arg, struct vr_error **error)
 {
-    uint64_t at = 0;
-    while (at < size) {
-        off_t data = lseek(b->fd, (off_t)at, SEEK_DATA);
-        if (data < 0 && errno != ENXIO && errno != EINVAL)
-            return fail(error, "Looking for holes");
-        /* Where holes cannot be asked for, all is data. */
-        uint64_t start = data >= 0 ? MIN((uint64_t)data, size) : errno == ENXIO ? size : at;
-        if (start > at)
-            extent(at, start - at, true, true, arg);
-        off_t hole = start < size ? lseek(b->fd, (off_t)start, SEEK_HOLE) : 0;
-        uint64_t end =
-            start < size ? (hole > (off_t)start ? MIN((uint64_t)hole, size) : size) : size;
-        if (end > start)
-            extent(start, end - start, false, false, arg);
-        at = end;
-    }
+    off_t data = lseek(b->fd, (off_t)*at, SEEK_DATA);
+    if (data < 0 && errno != ENXIO && errno != EINVAL)
+        return fail(error, "Looking for holes");
+    /* Where holes cannot be asked for, all is data. */
+    uint64_t start = data >= 0 ? MIN((uint64_t)data, size) : errno == ENXIO ? size : *at;
+    if (start > *at)
+        extent(*at, start - *at, true, true, arg);
+    off_t hole = start < size ? lseek(b->fd, (off_t)start, SEEK_HOLE) : 0;
+    uint64_t end = start < size ? (hole > (off_t)start ? MIN((uint64_t)hole, size) : size) : size;
+    if (end > start)
+        extent(start, end - start, false, false, arg);
+    *at = end;
     return true;
 }
 

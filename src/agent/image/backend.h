@@ -15,6 +15,9 @@ struct vr_backend;
 /* One piece of an image: `zero` reads as zeroes, `hole` has no space behind it. */
 typedef void vr_extent_fn(uint64_t start, uint64_t length, bool zero, bool hole, void *arg);
 
+/* A badly fragmented image has millions of extents, and nobody is to hold them all. */
+#define VR_EXTENTS_MAX 16384
+
 struct vr_backend_driver {
     const char *prefix; /* of the URL */
     bool (*open)(struct vr_backend *backend, const char *url, bool write, struct vr_error **error);
@@ -27,9 +30,10 @@ struct vr_backend_driver {
     bool (*zero)(struct vr_backend *backend, uint64_t length, uint64_t offset,
                  struct vr_error **error);
     bool (*flush)(struct vr_backend *backend, struct vr_error **error);
-    /* Calls @extent for [0, size), in order and without a gap; neighbours may be alike. */
-    bool (*extents)(struct vr_backend *backend, uint64_t size, vr_extent_fn *extent, void *arg,
-                    struct vr_error **error);
+    /* Calls @extent for the next part of [*at, size), in order and without a gap, and moves *@at to
+     * its end: at least one, at most VR_EXTENTS_MAX extents; neighbours may be alike. *@at < @size. */
+    bool (*extents)(struct vr_backend *backend, uint64_t *at, uint64_t size, vr_extent_fn *extent,
+                    void *arg, struct vr_error **error);
 };
 
 struct vr_backend {

@@ -330,11 +330,24 @@ static enum MHD_Result serve_patch(struct MHD_Connection *connection,
 
 /* ---- extents and checksum ---- */
 
+/* A list that is written while the client reads it. */
 struct listing {
+    struct vr_ticket_use *use;
+    uint64_t at; /* how far the image is looked through */
     GString *text;
+    size_t sent; /* of @text */
+    /* The extent that the next one may go on. */
     uint64_t start, length;
-    bool zero, hole, any;
+    bool zero, hole;
+    bool any, ended; /* one is written; the list is */
 };
+
+static void listing_free(void *data)
+{
+    struct listing *l = data;
+    g_string_free(l->text, TRUE);
+    g_free(l);
+}
 
 static void put_extent(struct listing *l)
 {
@@ -362,6 +375,42 @@ static void list_extent(uint64_t start, uint64_t length, bool is_zero, bool hole
     l->hole = hole;
 }
 
+/* Goes on until a piece of text is there or the list ends. */
+static bool go_on_listing(struct listing *l, struct vr_error **error)
+{
+    uint64_t size = vr_ticket_size(l->use);
+    struct vr_backend *b = l->use->backend;
+    g_string_erase(l->text, 0, (gssize)l->sent);
+    l->sent = 0;
+    while (l->at < size && l->text->len < PIECE_SIZE)
+        if (!vr_ticket_go_on(l->use, error) ||
+            !b->driver->extents(b, &l->at, size, list_extent, l, error))
+            return false;
+    if (l->at >= size && !l->ended) {
+        put_extent(l);
+        g_string_append_c(l->text, ']');
+        l->ended = true;
+    }
+    return true;
+}
+
+static ssize_t list_piece(void *arg, uint64_t position VR_UNUSED, char *buffer, size_t room)
+{
+    struct listing *l = arg;
+    vr_auto_error struct vr_error *error = NULL;
+    if (l->sent == l->text->len && !l->ended && !go_on_listing(l, &error)) {
+        g_autofree char *text = vr_error_text(error);
+        vr_log_warning("A list of extents ends early: %s", text);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    size_t n = MIN(room, l->text->len - l->sent);
+    memcpy(buffer, l->text->str + l->sent, n);
+    l->sent += n;
+    return n ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* A list that is short has a length, as ovirt-imageio's; a longer one comes in chunks, which HTTP
+ * clients take alike, and what goes wrong by then leaves it without its end. */
 static enum MHD_Result serve_extents(struct MHD_Connection *connection,
                                      struct vr_http_request *request)
 {
@@ -371,15 +420,22 @@ static enum MHD_Result serve_extents(struct MHD_Connection *connection,
         return plain(connection, 404, "The ticket does not support dirty extents.\n");
     if (context && strcmp(context, "zero") != 0)
         return plain(connection, 400, "The context is not known.\n");
-    struct listing l = { .text = g_string_new("[") };
-    struct vr_backend *b = vr_ticket_backend(request->use, &error);
-    bool good = b && b->driver->extents(b, vr_ticket_size(request->use), list_extent, &l, &error);
-    put_extent(&l);
-    g_string_append_c(l.text, ']');
-    enum MHD_Result rc =
-        good ? vr_http_answer(connection, 200, "application/json", l.text->str, false)
-             : vr_http_error(connection, error);
-    g_string_free(l.text, TRUE);
+    if (!vr_ticket_backend(request->use, &error))
+        return vr_http_error(connection, error);
+    struct listing *l = g_new0(struct listing, 1);
+    l->use = request->use;
+    l->text = g_string_new("[");
+    if (!go_on_listing(l, &error)) {
+        listing_free(l);
+        return vr_http_error(connection, error);
+    }
+    uint64_t length = l->ended ? l->text->len : MHD_SIZE_UNKNOWN;
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(length, PIECE_SIZE, list_piece, l, listing_free);
+    MHD_add_response_header(response, "Content-Type", "application/json");
+    MHD_add_response_header(response, "Access-Control-Allow-Origin", "*");
+    enum MHD_Result rc = MHD_queue_response(connection, 200, response);
+    MHD_destroy_response(response);
     return rc;
 }
 

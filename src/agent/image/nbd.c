@@ -91,6 +91,7 @@ static bool nbd_do_flush(struct vr_backend *b, struct vr_error **error)
 
 struct status {
     uint64_t at, end;
+    unsigned told;
     vr_extent_fn *extent;
     void *arg;
 };
@@ -101,41 +102,41 @@ static int take_status(void *user, const char *context, uint64_t offset, uint32_
     struct status *s = user;
     if (strcmp(context, ALLOCATION) != 0 || offset != s->at)
         return 0;
-    for (size_t i = 0; i + 1 < count && s->at < s->end; i += 2) {
+    /* An answer may hold millions; what is not taken is asked for again. */
+    for (size_t i = 0; i + 1 < count && s->at < s->end && s->told < VR_EXTENTS_MAX; i += 2) {
         /* The last one may reach beyond what was asked. */
         uint64_t length = MIN((uint64_t)entries[i], s->end - s->at);
-        if (length)
-            s->extent(s->at, length, entries[i + 1] & LIBNBD_STATE_ZERO,
-                      entries[i + 1] & LIBNBD_STATE_HOLE, s->arg);
+        if (!length)
+            continue;
+        s->extent(s->at, length, entries[i + 1] & LIBNBD_STATE_ZERO,
+                  entries[i + 1] & LIBNBD_STATE_HOLE, s->arg);
+        s->told++;
         s->at += length;
     }
     return 0;
 }
 
-static bool nbd_extents(struct vr_backend *b, uint64_t size, vr_extent_fn *extent, void *arg,
-                        struct vr_error **error)
+static bool nbd_extents(struct vr_backend *b, uint64_t *at, uint64_t size, vr_extent_fn *extent,
+                        void *arg, struct vr_error **error)
 {
     int64_t there = nbd_get_size(b->handle);
     if (there < 0)
         return fail(error);
-    struct status s = { 0, MIN(size, (uint64_t)there), extent, arg };
-    if (nbd_can_meta_context(b->handle, ALLOCATION) != 1) {
-        extent(0, size, false, false, arg);
+    bool behind = *at >= (uint64_t)there;
+    if (behind || nbd_can_meta_context(b->handle, ALLOCATION) != 1) {
+        extent(*at, size - *at, behind, behind, arg);
+        *at = size;
         return true;
     }
-    while (s.at < s.end) {
-        uint64_t before = s.at;
-        if (nbd_block_status(b->handle, MIN(s.end - s.at, STATUS_MAX), s.at,
-                             (nbd_extent_callback){ .callback = take_status, .user_data = &s },
-                             0) < 0)
-            return fail(error);
-        if (s.at == before) {
-            vr_error_set(error, &vr_fault_system, "The NBD server told no extents.");
-            return false;
-        }
+    struct status s = { *at, MIN(size, (uint64_t)there), 0, extent, arg };
+    if (nbd_block_status(b->handle, MIN(s.end - s.at, STATUS_MAX), s.at,
+                         (nbd_extent_callback){ .callback = take_status, .user_data = &s }, 0) < 0)
+        return fail(error);
+    if (s.at == *at) {
+        vr_error_set(error, &vr_fault_system, "The NBD server told no extents.");
+        return false;
     }
-    if (s.at < size)
-        extent(s.at, size - s.at, true, true, arg);
+    *at = s.at;
     return true;
 }
 
