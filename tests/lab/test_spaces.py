@@ -62,6 +62,53 @@ def test_a_machine_counts_on_the_shared_directory(lab, domain):
     scenario.stop_vms(api, 60)
 
 
+def is_connected(lab, path):
+    """By host, whether it has the shared directory @path in its mount table."""
+    target = path.replace("/", "_")
+    return {name: lab.host(name).run("grep -q '%s ' /proc/self/mountinfo" % target, check=False).status == 0
+            for name in ("host1", "host2")}
+
+
+def test_every_host_lets_go_of_a_domain_in_maintenance(lab, joined, domain):
+    """Another domain; then the last one, while a host that does not answer holds nothing up."""
+    api, two = lab.api(), lab.host("host2")
+    path = SHARED["path"] + "/second"
+    two.run("mkdir -p %s && chown 36:36 %s" % (path, path))
+    second = scenario.add_data_domain(api, joined["host1"], "second", storage=dict(SHARED, path=path))
+    below = "datacenters/%s/storagedomains/" % api.find("datacenters", "data_center", "Default")["id"]
+    everywhere, nowhere = {"host1": True, "host2": True}, {"host1": False, "host2": False}
+
+    def move(which, action, wanted):
+        api.action(below + which["id"] + "/" + action)
+        api.wait_status(below + which["id"], wanted, 120, bad=("inactive",))
+
+    two.wait("grep -q '_second ' /proc/self/mountinfo")
+    assert is_connected(lab, path) == everywhere
+    move(second, "deactivate", "maintenance")
+    assert is_connected(lab, path) == nowhere
+    assert is_connected(lab, SHARED["path"]) == everywhere
+    move(second, "activate", "active")
+    two.wait("grep -q '_second ' /proc/self/mountinfo")
+
+    move(second, "deactivate", "maintenance")
+    move(domain, "deactivate", "maintenance")
+    assert is_connected(lab, SHARED["path"]) == nowhere
+    move(domain, "activate", "active")
+    two.wait("grep -q '_shared ' /proc/self/mountinfo")
+    move(second, "activate", "active")
+    two.wait("grep -q '_second ' /proc/self/mountinfo")
+
+    spm = api.find("hosts", "host", "host1")["spm"]["status"] == "spm"
+    frozen, other = ("host2", "host1") if spm else ("host1", "host2")
+    lab.host(frozen).freeze()
+    try:
+        move(second, "deactivate", "maintenance")
+    finally:
+        lab.host(frozen).thaw()
+    assert not is_connected(lab, path)[other]
+    lab.wait_host(frozen, "up")
+
+
 def test_power_cut_and_frozen(lab):
     one, two = lab.host("host1"), lab.host("host2")
     before = two.boot_id()

@@ -96,14 +96,16 @@ char *vr_st_storage_pool_connect(struct vr_storage *s, const void *params, struc
         pool->spm = old && old->spm;
         s->pool = pool;
         g_mutex_unlock(&s->lock);
-        /* What the new list no longer has active is watched no longer. */
+        /* What the new list no longer has active is watched no longer, and has no lease. */
         GHashTableIter iter;
         gpointer sd;
         if (old)
             g_hash_table_iter_init(&iter, old->domains);
         while (old && g_hash_table_iter_next(&iter, &sd, NULL))
-            if (g_strcmp0(g_hash_table_lookup(pool->domains, sd), "Active") != 0)
+            if (g_strcmp0(g_hash_table_lookup(pool->domains, sd), "Active") != 0) {
                 vr_st_monitor_stop(s, sd);
+                s->o.lease->release_host_id(sd);
+            }
         vr_st_pool_free(old);
         (void)vr_st_pool_remember(s, error);
         vr_st_pool_links(s);

@@ -175,10 +175,7 @@ static void disconnect_pool(struct vr_engine *engine, const char *data_center_id
 {
     const struct vr_host *host = VR_PEEK(vr_engine_head(engine), HOST, host, host_id);
     vr_auto struct vr_rpc_storage_pool_disconnect_params *params =
-        VR_NEW(rpc_storage_pool_disconnect_params);
-    VR_SET_STRING(params, storagepool_id, data_center_id);
-    VR_SET(params, host_id, host ? VR_GET(host, host_id, 1) : 1);
-    VR_SET_STRING(params, scsi_key, data_center_id);
+        pool_disconnect_params(data_center_id, host);
     vr_engine_host_call(engine, host_id, &vr_verb_storage_pool_disconnect, params, 0, NULL, left,
                         NULL);
 }

@@ -18,6 +18,11 @@ int storage_type_code(enum vr_storage_type type);
 /* Parameters of StoragePool.connectStorageServer and its reverse.  Owned. */
 struct vr_rpc_storage_pool_connect_storage_server_params *connect_params(
     const char *pool_id, const struct vr_storage_domain *domain);
+struct vr_rpc_storage_pool_disconnect_storage_server_params *disconnect_params(
+    const char *pool_id, const struct vr_storage_domain *domain);
+/* Parameters of StoragePool.disconnect.  Owned. */
+struct vr_rpc_storage_pool_disconnect_params *pool_disconnect_params(const char *pool_id,
+                                                                     const struct vr_host *host);
 /* What tells one connection from another, as typeArgs and `connection`: "server:/path", "/path".
  * Owned. */
 char *connection_text(const struct vr_host_storage *storage);
@@ -61,6 +66,14 @@ extern const struct vr_job_type vr_job_add_storage_domain, vr_job_remove_storage
 /* The active master of a data centre, or NULL.  Borrowed. */
 const struct vr_storage_domain *master_of(struct vr_engine *engine, const char *data_center_id)
     VR_REQUIRES(vr_role_engine);
+
+/* --- leave.c --- */
+
+/* Makes all up hosts of its data centre let go of a domain that is active no more; its last active
+ * one with @last, after the SPM gave its role up.  @done runs when all have, or could not; never
+ * from inside. */
+void storage_leave(struct vr_engine *engine, const char *domain_id, const char *spm_host_id,
+                   bool last, vr_timer_fn *done, void *arg) VR_REQUIRES(vr_role_engine);
 
 /* --- monitor.c --- */
 

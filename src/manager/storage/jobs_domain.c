@@ -77,13 +77,8 @@ static void disconnect_server(struct vr_job_run *run)
         vr_job_done(run);
         return;
     }
-    vr_auto struct vr_rpc_storage_pool_connect_storage_server_params *same =
-        connect_params(context->data_center_id, domain);
     vr_auto struct vr_rpc_storage_pool_disconnect_storage_server_params *params =
-        VR_NEW(rpc_storage_pool_disconnect_storage_server_params);
-    VR_SET_STRING(params, storagepool_id, same->storagepool_id);
-    VR_SET(params, domain_type, same->domain_type);
-    VR_APPEND(params, connection_params, vr_ref(same->connection_params.items[0]));
+        disconnect_params(context->data_center_id, domain);
     vr_job_call(run, context->host_id, &vr_verb_storage_pool_disconnect_storage_server, params, 0,
                 disconnected);
 }

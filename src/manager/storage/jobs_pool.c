@@ -334,6 +334,21 @@ static void deactivate(struct vr_job_run *run)
     vr_job_call(run, context->host_id, &vr_verb_storage_domain_deactivate, params, 0, deactivated);
 }
 
+static void all_left(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
+static void all_left(struct vr_engine *engine, void *arg)
+{
+    vr_job_done(arg);
+}
+
+/* While the job holds the domain: who activates it must not meet a host that is on its way out. */
+static void leave(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
+static void leave(struct vr_job_run *run)
+{
+    const struct vr_storage_job_context *context = run->context;
+    storage_leave(run->engine, context->domain_id, context->host_id, VR_GET(context, first, false),
+                  all_left, run);
+}
+
 static void in_maintenance(struct vr_job_run *run) VR_REQUIRES(vr_role_engine);
 static void in_maintenance(struct vr_job_run *run)
 {
@@ -361,6 +376,7 @@ static void deactivate_ended(struct vr_job_run *run, bool failed, const struct v
 
 static const struct vr_job_step deactivate_steps[] = {
     { "deactivate", deactivate, NULL },
+    { "disconnect hosts", leave, NULL },
 };
 const struct vr_job_type vr_job_deactivate_storage_domain = {
     .name = "DeactivateStorageDomain",

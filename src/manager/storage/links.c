@@ -60,6 +60,29 @@ struct vr_rpc_storage_pool_connect_storage_server_params *connect_params(
     return params;
 }
 
+struct vr_rpc_storage_pool_disconnect_storage_server_params *disconnect_params(
+    const char *pool_id, const struct vr_storage_domain *domain)
+{
+    vr_auto struct vr_rpc_storage_pool_connect_storage_server_params *same =
+        connect_params(pool_id, domain);
+    struct vr_rpc_storage_pool_disconnect_storage_server_params *params =
+        VR_NEW(rpc_storage_pool_disconnect_storage_server_params);
+    VR_SET_STRING(params, storagepool_id, same->storagepool_id);
+    VR_SET(params, domain_type, same->domain_type);
+    VR_APPEND(params, connection_params, vr_ref(same->connection_params.items[0]));
+    return params;
+}
+
+struct vr_rpc_storage_pool_disconnect_params *pool_disconnect_params(const char *pool_id,
+                                                                     const struct vr_host *host)
+{
+    struct vr_rpc_storage_pool_disconnect_params *params = VR_NEW(rpc_storage_pool_disconnect_params);
+    VR_SET_STRING(params, storagepool_id, pool_id);
+    VR_SET(params, host_id, host ? VR_GET(host, host_id, 1) : 1);
+    VR_SET_STRING(params, scsi_key, pool_id);
+    return params;
+}
+
 int connect_status(const void *result)
 {
     const struct vr_rpc_storage_pool_connect_storage_server_result *answer = result;
