@@ -98,13 +98,10 @@ GPtrArray *vr_net_journal_read(const char *state)
     GPtrArray *changes = g_ptr_array_new_with_free_func(vr_net_change_free);
     for (unsigned side = 0; side < G_N_ELEMENTS(sides); side++) {
         g_autofree char *folder = g_build_filename(root, sides[side], NULL);
-        g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-        const char *name;
-        while (dir && (name = g_dir_read_name(dir))) {
-            struct vr_network *network = vr_network_read(folder, name);
-            if (!network)
-                continue;
-            struct vr_net_change *change = change_of(changes, name);
+        g_autoptr(GPtrArray) networks = vr_networks_read(folder);
+        while (networks->len) {
+            struct vr_network *network = g_ptr_array_steal_index_fast(networks, 0);
+            struct vr_net_change *change = change_of(changes, network->name);
             if (side == 0)
                 change->before = network;
             else

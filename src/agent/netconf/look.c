@@ -9,15 +9,11 @@ static char *saved_dir(const struct vr_agent_config *config)
 void vr_netconf_look(const struct vr_agent_config *config, vr_netconf_found *found, void *arg)
 {
     g_autofree char *folder = saved_dir(config);
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        struct vr_network *network = vr_network_read(folder, name);
-        if (!network)
-            continue;
+    g_autoptr(GPtrArray) networks = vr_networks_read(folder);
+    for (unsigned i = 0; i < networks->len; i++) {
+        const struct vr_network *network = networks->pdata[i];
         g_autofree char *fault = vr_network_fault(network);
-        found(name, fault, arg);
-        vr_network_free(network);
+        found(network->name, fault, arg);
     }
 }
 

@@ -67,16 +67,13 @@ static void undo_unfinished(struct vr_netconf *netconf)
 
 static void read_saved(struct vr_netconf *netconf)
 {
-    g_autoptr(GDir) dir = g_dir_open(netconf->saved_dir, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        struct vr_network *network = vr_network_read(netconf->saved_dir, name);
-        if (!network)
-            continue;
-        vr_mutex_lock(&netconf->lock);
+    g_autoptr(GPtrArray) networks = vr_networks_read(netconf->saved_dir);
+    vr_mutex_lock(&netconf->lock);
+    while (networks->len) {
+        struct vr_network *network = g_ptr_array_steal_index_fast(networks, 0);
         g_hash_table_insert(netconf->networks, network->name, network);
-        vr_mutex_unlock(&netconf->lock);
     }
+    vr_mutex_unlock(&netconf->lock);
 }
 
 static GPtrArray *all_networks(struct vr_netconf *netconf)

@@ -268,3 +268,16 @@ struct vr_network *vr_network_read(const char *dir, const char *name)
     network->routes = get_list(file, "routes");
     return network;
 }
+
+GPtrArray *vr_networks_read(const char *dir)
+{
+    GPtrArray *networks = g_ptr_array_new_with_free_func((GDestroyNotify)vr_network_free);
+    g_autoptr(GDir) folder = g_dir_open(dir, 0, NULL);
+    const char *name;
+    while (folder && (name = g_dir_read_name(folder))) {
+        struct vr_network *network = vr_network_read(dir, name);
+        if (network)
+            g_ptr_array_add(networks, network);
+    }
+    return networks;
+}

@@ -44,6 +44,9 @@ int vr_network_prefix(const char *netmask);
 bool vr_network_write(const char *dir, const struct vr_network *network, bool lasting,
                       struct vr_error **error);
 struct vr_network *vr_network_read(const char *dir, const char *name);
+/* All networks that are saved in @dir, in no order; what cannot be read is left out.  Owned; freeing
+ * the array frees those that are still in it. */
+GPtrArray *vr_networks_read(const char *dir);
 
 /* Whether the address of the interface below is the network's. */
 static inline bool vr_network_has_address(const struct vr_network *network)

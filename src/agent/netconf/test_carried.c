@@ -117,7 +117,16 @@ static void test_journal(void)
     struct vr_network *saved = vr_network_read(state, "net1");
     g_assert_cmpuint(saved->addresses->len, ==, 1);
     vr_network_free(saved);
+    /* What is no network is passed over. */
     g_autofree char *path = g_build_filename(state, "net1", NULL);
+    g_autofree char *other = g_build_filename(state, "net2", NULL);
+    g_assert_true(g_file_set_contents(other, "no key file", -1, NULL));
+    g_autoptr(GPtrArray) all = vr_networks_read(state);
+    g_assert_cmpuint(all->len, ==, 1);
+    g_assert_cmpstr(((struct vr_network *)all->pdata[0])->name, ==, "net1");
+    g_autoptr(GPtrArray) none = vr_networks_read(path);
+    g_assert_cmpuint(none->len, ==, 0);
+    g_unlink(other);
     g_unlink(path);
     g_rmdir(state);
 }
