@@ -40,6 +40,11 @@ const struct vr_host *deploy_host(struct vr_job_run *run) VR_REQUIRES(vr_role_en
 /* An event about the installation, told at once and not when the step ends: some take minutes. */
 void deploy_tell(struct vr_job_run *run, const struct vr_host *host, const char *format, ...)
     VR_PRINTF(3, 4) VR_REQUIRES(vr_role_engine);
+/* Asks the agent of @host over a connection that goes by the id @as, the host's own or another one
+ * beside it; it is opened unless it is up or under way. */
+void deploy_ask(struct vr_job_run *run, const struct vr_host *host, const char *as,
+                const struct vr_verb *verb, const void *params, unsigned timeout_ms,
+                vr_job_answer *done) VR_REQUIRES(vr_role_engine);
 
 /* --- network.c: the step --- */
 

@@ -56,6 +56,18 @@ void deploy_tell(struct vr_job_run *run, const struct vr_host *host, const char 
     vr_txn_commit(txn, NULL, NULL);
 }
 
+void deploy_ask(struct vr_job_run *run, const struct vr_host *host, const char *as,
+                const struct vr_verb *verb, const void *params, unsigned timeout_ms,
+                vr_job_answer *done)
+{
+    struct vr_world *world = vr_engine_world(run->engine);
+    const struct vr_host_target target = { .host_id = as,
+                                           .address = host->address,
+                                           .port = target_of(run, host).port };
+    world->ops->host_connect(world, &target);
+    vr_job_call(run, as, verb, params, timeout_ms, done);
+}
+
 /* Runs a script on the host; @password may be NULL. */
 static void run_script(struct vr_job_run *run, const struct vr_host *host, const char *password,
                        const char *body, const char *const *pairs, vr_job_errand_done *done)
@@ -408,13 +420,8 @@ static void wait_agent(struct vr_job_run *run)
     const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
-    struct vr_world *world = vr_engine_world(run->engine);
-    const struct vr_host_target target = { .host_id = host->id,
-                                           .address = host->address,
-                                           .port = target_of(run, host).port };
     vr_auto struct vr_rpc_host_ping2_params *none = VR_NEW(rpc_host_ping2_params);
-    world->ops->host_connect(world, &target);
-    vr_job_call(run, host->id, &vr_verb_host_ping2, none, AGENT_CALL_MS, pinged);
+    deploy_ask(run, host, host->id, &vr_verb_host_ping2, none, AGENT_CALL_MS, pinged);
 }
 
 /* --- the end --- */

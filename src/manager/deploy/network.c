@@ -123,15 +123,10 @@ static void confirm_on_it(struct vr_job_run *run)
     const struct vr_host *host = deploy_host(run);
     if (!VR_GET(context, network_asked, false) || !host)
         return;
-    struct vr_world *world = vr_engine_world(run->engine);
     g_autofree char *id = check_id(run);
-    const struct vr_host_target target = { .host_id = id,
-                                           .address = host->address,
-                                           .port = (unsigned)VR_GET(host, port, 54321) };
-    world->ops->host_connect(world, &target); /* one that is up or under way stays */
     vr_auto struct vr_rpc_host_confirm_connectivity_params *none =
         VR_NEW(rpc_host_confirm_connectivity_params);
-    vr_job_call(run, id, &vr_verb_host_confirm_connectivity, none, CONFIRM_MS, confirmed);
+    deploy_ask(run, host, id, &vr_verb_host_confirm_connectivity, none, CONFIRM_MS, confirmed);
 }
 
 static void confirm(struct vr_job_run *run)
@@ -279,14 +274,9 @@ static void look(struct vr_job_run *run)
     const struct vr_host *host = deploy_host(run);
     if (!host)
         return;
-    struct vr_world *world = vr_engine_world(run->engine);
-    const struct vr_host_target target = { .host_id = host->id,
-                                           .address = host->address,
-                                           .port = (unsigned)VR_GET(host, port, 54321) };
     vr_auto struct vr_rpc_host_get_capabilities_params *none =
         VR_NEW(rpc_host_get_capabilities_params);
-    world->ops->host_connect(world, &target);
-    vr_job_call(run, host->id, &vr_verb_host_get_capabilities, none, LOOK_MS, looked);
+    deploy_ask(run, host, host->id, &vr_verb_host_get_capabilities, none, LOOK_MS, looked);
 }
 
 void deploy_set_up_network(struct vr_job_run *run)
