@@ -8,84 +8,42 @@ every other IPMI client really turns the machine off and on.
 import os
 import shlex
 import shutil
-import subprocess
 import sys
+
+from vireolab.ipmi import Controller
 
 from vlab import ROOT, StepFailed
 from vlab.artifacts import PACKAGES_HINT
 
-USER = "admin"
-LAN_CONF = """\
-name "%(name)s"
-set_working_mc 0x20
-  startlan 1
-    addr %(address)s 623
-    priv_limit admin
-    allowed_auths_callback none md2 md5 straight
-    allowed_auths_user none md2 md5 straight
-    allowed_auths_operator none md2 md5 straight
-    allowed_auths_admin none md2 md5 straight
-    guid %(guid)s
-  endlan
-  chassis_control "./chassis"
-  user 1 true "" "" user 10 none md2 md5 straight
-  user 2 true "%(user)s" "%(password)s" admin 10 none md2 md5 straight
-"""
-# The simulated controller: one board without sensors.
-SIM_EMU = """\
-mc_setbmc 0x20
-mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
-sel_enable 0x20 1000 0x0a
-mc_enable 0x20
-"""
+PORT = 623
 CHASSIS = """\
 #!/bin/sh
 exec %s %s --state %s chassis %s "$@"
 """
 
 
-class Bmc:
+class Bmc(Controller):
     def __init__(self, lab, machine):
+        super().__init__(lab.path("machines", machine.name, "bmc"), machine.bmc_address, PORT,
+                         lab.config["bmc_password"])
         self.lab, self.machine = lab, machine
         self.name = "bmc-" + machine.name
-        self.address, self.user = machine.bmc_address, USER
-        self.password = lab.config["bmc_password"]
 
     def start(self):
         if self.lab.processes.find(self.name):
             return
-        program = shutil.which("ipmi_sim")
-        if not program:
+        if not shutil.which("ipmi_sim"):
             raise StepFailed("ipmi_sim is missing", PACKAGES_HINT)
-        folder = self.lab.path("machines", self.machine.name, "bmc")
-        os.makedirs(os.path.join(folder, "state"), exist_ok=True)
-        files = {
-            "lan.conf": LAN_CONF % {
-                "name": self.machine.name, "address": self.address, "user": self.user,
-                "password": self.password,
-                "guid": self.lab.identity(self.machine)["uuid"].replace("-", "")},
-            "sim.emu": SIM_EMU,
-            "chassis": CHASSIS % tuple(shlex.quote(word) for word in (
-                sys.executable, os.path.join(ROOT, "lab", "lab"), self.lab.state,
-                self.machine.name))}
-        for name, text in files.items():
-            path = os.path.join(folder, name)
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(path, 0o700 if name == "chassis" else 0o600)
-        self.lab.processes.start(self.name, self.lab.network.command(
-            [program, "-n", "-c", "lan.conf", "-f", "sim.emu", "-s", "state"]),
-            environment=self.lab.environment(), directory=folder)
+        self.write(self.machine.name, self.lab.identity(self.machine)["uuid"].replace("-", ""),
+                   CHASSIS % tuple(shlex.quote(word) for word in (
+                       sys.executable, os.path.join(ROOT, "lab", "lab"), self.lab.state,
+                       self.machine.name)))
+        self.lab.processes.start(self.name, self.lab.network.command(self.command),
+                                 environment=self.lab.environment(), directory=self.folder)
 
     def fence(self, action, **options):
-        """Runs fence_ipmilan against it; (exit status, what it said)."""
-        options = {"ip": self.address, "username": self.user, "password": self.password,
-                   "lanplus": "1", "cipher": "3", "power_wait": "1", "action": action, **options}
-        text = "".join("%s=%s\n" % pair for pair in options.items())
-        done = subprocess.run(self.lab.network.command(["fence_ipmilan"]), input=text,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=120)
-        return done.returncode, done.stdout
+        """From inside the lab's network."""
+        return super().fence(action, self.lab.network.command([]), **options)
 
 
 def chassis(machine, arguments):

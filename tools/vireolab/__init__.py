@@ -4,6 +4,7 @@
 processes.py   daemons: started, recorded, found again, ended by what was recorded
 site.py        the state folder and what runs on it: libvirtd, sanlock, agent, Manager
 api.py         a small REST client
+ipmi.py        a board management controller, and who asks it
 network.py     a network of its own for a site
 scenario.py    from an empty Manager to a running virtual machine, each step idempotent
 """
