@@ -71,10 +71,11 @@ static void ask_host_stats(struct monitor *monitor, vr_host_answer *done)
 static void first_stats_answer(struct vr_engine *engine, const void *result, int code,
                                const char *message, void *arg) VR_REQUIRES(vr_role_engine);
 
+/* Whether a look at it leaves its status alone; one in Error stays so for its time. */
 static bool serves(enum vr_host_status status)
 {
     return status == VR_HOST_STATUS_UP || status == VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE ||
-           status == VR_HOST_STATUS_MAINTENANCE;
+           status == VR_HOST_STATUS_MAINTENANCE || status == VR_HOST_STATUS_ERROR;
 }
 
 static void storage_ready(struct vr_engine *engine, const char *host_id, const char *unreachable,

@@ -424,6 +424,30 @@ static void test_spm(void) VR_NO_THREAD_SAFETY
     end(fake);
 }
 
+/* --- a host that failed to start machines, and a Manager or a connection that goes --- */
+
+static void test_error(void) VR_NO_THREAD_SAFETY
+{
+    g_autoptr(GArray) changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    add_site(changes);
+    struct fake *fake = start_with(changes);
+    struct vr_txn *txn = vr_txn_new(fake->engine);
+    struct vr_host *edit = VR_EDIT(txn, HOST, host, HOST);
+    VR_SET(edit, status, VR_HOST_STATUS_ERROR);
+    VR_SET(edit, failed_runs, 3);
+    VR_SET(edit, error_since, vr_engine_wall_ms(fake->engine));
+    vr_txn_commit(txn, NULL, NULL);
+    vr_engine_host_state(fake->engine, HOST, true, NULL);
+    pass(fake, 60000, true);
+    const struct vr_host *seen = VR_PEEK(fake->committed, HOST, host, HOST);
+    g_assert_cmpint(seen->status, ==, VR_HOST_STATUS_ERROR);
+    pass(fake, 30 * 60 * 1000, true); /* its time (facts/manager-behaviour.md 1.1) */
+    seen = VR_PEEK(fake->committed, HOST, host, HOST);
+    g_assert_cmpint(seen->status, ==, VR_HOST_STATUS_UP);
+    g_assert_cmpint(seen->failed_runs, ==, 0);
+    end(fake);
+}
+
 /* A job type that is new has to show that it survives a restart. */
 static void test_all(void)
 {
@@ -445,5 +469,6 @@ int main(int argc, char **argv)
     g_test_add_func("/restart/a job goes on when its host comes late", test_late);
     g_test_add_func("/restart/a job goes by its host's absence when the grace is over", test_never);
     g_test_add_func("/restart/an election that a kill prevented is held when a host comes", test_spm);
+    g_test_add_func("/restart/a host in Error stays so for its time", test_error);
     return g_test_run();
 }
