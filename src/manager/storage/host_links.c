@@ -16,9 +16,29 @@ struct link {
 
 static void next(struct link *link) VR_REQUIRES(vr_role_engine);
 
+static bool is_unfit(struct link *link) VR_REQUIRES(vr_role_engine);
+static bool is_unfit(struct link *link)
+{
+    const struct vr_host *host = VR_PEEK(vr_engine_head(link->engine), HOST, host, link->host_id);
+    return host && VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_NON_OPERATIONAL;
+}
+
+/* An SPM that still does not reach its storage, while another host does. */
+static void pass_role_on(struct link *link) VR_REQUIRES(vr_role_engine);
+static void pass_role_on(struct link *link)
+{
+    const struct vr_data_center *dc =
+        VR_PEEK(vr_engine_head(link->engine), DATA_CENTER, data_center, link->data_center_id);
+    if (dc && g_strcmp0(VR_LINK_ID(dc, spm_host), link->host_id) == 0 && is_unfit(link) &&
+        vr_hosts_pick(link->engine, dc->id))
+        spm_give_back(link->engine, link->data_center_id, link->host_id);
+}
+
 static void answer(struct link *link) VR_REQUIRES(vr_role_engine);
 static void answer(struct link *link)
 {
+    if (link->unreachable->len)
+        pass_role_on(link);
     link->done(link->engine, link->host_id, link->unreachable->len ? link->unreachable->str : NULL,
                link->arg);
     g_ptr_array_unref(link->domains);
@@ -62,7 +82,8 @@ static void pool_answer(struct vr_engine *engine, const void *result, int code,
         blame(link, "the data center's pool", message);
     const char *spm = dc ? VR_LINK_ID(dc, spm_host) : NULL;
     bool mine = spm && strcmp(spm, link->host_id) == 0;
-    if (code == 0 && dc && (!spm || mine))
+    /* One that is not fit takes the role when it is up again, if nobody has it then. */
+    if (code == 0 && dc && ((!spm && !is_unfit(link)) || mine))
         spm_start(engine, dc->id, link->host_id, spm_ready, link);
     else
         answer(link);

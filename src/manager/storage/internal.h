@@ -45,6 +45,10 @@ void spm_start_when_there(struct vr_engine *engine, const char *data_center_id, 
                           spm_done *done, void *arg) VR_REQUIRES(vr_role_engine);
 /* Chooses an SPM for a data centre that has none; does nothing when it has, or no host is up. */
 void spm_elect(struct vr_engine *engine, const char *data_center_id) VR_REQUIRES(vr_role_engine);
+/* Asks the SPM to give the role back; when it has, another is elected.  One that does not answer keeps
+ * it. */
+void spm_give_back(struct vr_engine *engine, const char *data_center_id, const char *host_id)
+    VR_REQUIRES(vr_role_engine);
 
 /* --- jobs_domain.c and jobs_pool.c: their contexts are struct vr_storage_job_context --- */
 

@@ -118,6 +118,7 @@ static void blame(struct watch *watch, const struct vr_storage_domain *domain,
     struct vr_engine *engine = watch->engine;
     const char *center = VR_LINK_ID(domain, data_center);
     g_autoptr(GPtrArray) complaining = g_ptr_array_new();
+    g_autofree char *spm = NULL; /* when it is one of them */
     bool all = true;
     vr_auto_objects struct vr_objects hosts = { 0 };
     vr_inventory_list(vr_engine_head(engine), VR_KIND_HOST, &hosts);
@@ -126,10 +127,13 @@ static void blame(struct watch *watch, const struct vr_storage_domain *domain,
         if (!dc || g_strcmp0(dc->id, center) != 0 ||
             VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) != VR_HOST_STATUS_UP)
             continue;
-        if (g_hash_table_contains(trouble->hosts, host->id))
-            g_ptr_array_add(complaining, host->id);
-        else
+        if (!g_hash_table_contains(trouble->hosts, host->id)) {
             all = false;
+            continue;
+        }
+        g_ptr_array_add(complaining, host->id);
+        if (g_strcmp0(VR_LINK_ID(dc, spm_host), host->id) == 0)
+            spm = g_strdup(host->id);
     }
     if (all) {
         set_pool_status(engine, domain->id, VR_STORAGE_DOMAIN_STATUS_INACTIVE,
@@ -140,6 +144,15 @@ static void blame(struct watch *watch, const struct vr_storage_domain *domain,
     for (unsigned i = 0; i < complaining->len; i++)
         vr_hosts_set_unfit(txn, complaining->pdata[i], VR_UNFIT_STORAGE, domain->name);
     vr_txn_commit(txn, NULL, NULL);
+    if (spm) /* the others go on without it (facts/manager-behaviour.md 5.2, moves) */
+        spm_give_back(engine, center, spm);
+}
+
+static bool is_up(struct vr_engine *engine, const char *host_id) VR_REQUIRES(vr_role_engine);
+static bool is_up(struct vr_engine *engine, const char *host_id)
+{
+    const struct vr_host *host = VR_PEEK(vr_engine_head(engine), HOST, host, host_id);
+    return host && VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_UP;
 }
 
 static void is_fine(struct watch *watch, const struct vr_storage_domain *domain, const char *host_id)
@@ -163,13 +176,11 @@ static void forget_absent(struct watch *watch, struct trouble *trouble, int64_t 
     VR_REQUIRES(vr_role_engine);
 static void forget_absent(struct watch *watch, struct trouble *trouble, int64_t now)
 {
-    struct vr_inventory *head = vr_engine_head(watch->engine);
     GHashTableIter iter;
     void *id, *last;
     g_hash_table_iter_init(&iter, trouble->hosts);
     while (g_hash_table_iter_next(&iter, &id, &last)) {
-        const struct vr_host *host = VR_PEEK(head, HOST, host, id);
-        if (!host || VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) != VR_HOST_STATUS_UP ||
+        if (!is_up(watch->engine, id) ||
             now - *(const int64_t *)last > AWAY_MS)
             g_hash_table_iter_remove(&iter);
     }
@@ -255,8 +266,8 @@ void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
     bool spm = g_strcmp0(VR_LINK_ID(dc, spm_host), host_id) == 0;
     vr_auto_objects struct vr_objects domains = { 0 };
     vr_inventory_list_by(head, VR_KIND_STORAGE_DOMAIN, "data_center", dc_id, &domains);
-    bool missing = false, judges = VR_GET(host, status, VR_HOST_STATUS_UNASSIGNED) == VR_HOST_STATUS_UP;
-    for (unsigned i = 0; judges && i < domains.count; i++) {
+    bool missing = false;
+    for (unsigned i = 0; i < domains.count && is_up(engine, host_id); i++) {
         const struct vr_storage_domain *domain = domains.items[i];
         const struct vr_rpc_storage_domain_vitals *vitals =
             vr_map_get(&stats->storage_domains, domain->id);
@@ -268,7 +279,7 @@ void vr_storage_host_report(struct vr_engine *engine, const char *host_id,
         else
             has_trouble(watch, domain, host_id);
     }
-    if (missing)
+    if (missing && is_up(engine, host_id))
         join_again(watch, host_id);
     if (spm)
         storage_ask_sizes(engine, dc_id, host_id);

@@ -207,3 +207,49 @@ void spm_elect(struct vr_engine *engine, const char *data_center_id)
     if (host)
         spm_start(engine, data_center_id, host->id, elected, g_strdup(data_center_id));
 }
+
+/* --- giving the role back --- */
+
+#define CODE_NOT_SPM 654 /* facts/host-rpc.md 5 */
+
+struct stop {
+    char *data_center_id, *host_id;
+};
+
+static void given_back(struct vr_engine *engine, const void *result, int code, const char *message,
+                       void *arg) VR_REQUIRES(vr_role_engine);
+static void given_back(struct vr_engine *engine, const void *result, int code, const char *message,
+                       void *arg)
+{
+    struct stop *stop = arg;
+    const struct vr_data_center *dc =
+        VR_PEEK(vr_engine_head(engine), DATA_CENTER, data_center, stop->data_center_id);
+    bool its = dc && g_strcmp0(VR_LINK_ID(dc, spm_host), stop->host_id) == 0;
+    if (its && (code == 0 || code == CODE_NOT_SPM)) {
+        struct vr_txn *txn = vr_txn_new(engine);
+        struct vr_data_center *edit =
+            VR_EDIT(txn, DATA_CENTER, data_center, stop->data_center_id);
+        VR_CLEAR(edit, spm_host);
+        VR_SET(edit, status, VR_DATA_CENTER_STATUS_NOT_OPERATIONAL);
+        vr_txn_commit(txn, NULL, NULL);
+        spm_elect(engine, stop->data_center_id);
+    } else if (its) {
+        vr_log_warning("Host %s does not give the role of the SPM back: %s", stop->host_id,
+                       message ? message : "no reason given");
+    }
+    g_free(stop->data_center_id);
+    g_free(stop->host_id);
+    g_free(stop);
+}
+
+void spm_give_back(struct vr_engine *engine, const char *data_center_id, const char *host_id)
+{
+    struct stop *stop = g_new(struct stop, 1);
+    stop->data_center_id = g_strdup(data_center_id);
+    stop->host_id = g_strdup(host_id);
+    vr_auto struct vr_rpc_storage_pool_spm_stop_params *params =
+        VR_NEW(rpc_storage_pool_spm_stop_params);
+    VR_SET_STRING(params, storagepool_id, data_center_id);
+    vr_engine_host_call(engine, host_id, &vr_verb_storage_pool_spm_stop, params, 0, NULL, given_back,
+                        stop);
+}

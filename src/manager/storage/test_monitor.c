@@ -33,6 +33,11 @@ void vr_storage_connect_host(struct vr_engine *engine, const char *host_id, vr_s
 void spm_elect(struct vr_engine *engine, const char *data_center_id)
 {
 }
+void spm_give_back(struct vr_engine *engine, const char *data_center_id, const char *host_id)
+{
+    g_assert_cmpstr(data_center_id, ==, "dc");
+    g_string_append_printf(said, "give back %s ", host_id);
+}
 
 /* --- a site of two hosts that are up, one that is lost, and one domain --- */
 
@@ -197,6 +202,20 @@ static void test_missing(void) VR_NO_THREAD_SAFETY
     fake_free(fake);
 }
 
+/* The SPM that alone does not reach the domain gives its role back, and is not connected again. */
+static void test_spm(void) VR_NO_THREAD_SAFETY
+{
+    struct fake *fake = site();
+    VR_SET_LINK(center, spm_host, host, "a");
+    for (unsigned minute = 0; minute < 7; minute++) {
+        report(fake, "b", 'w');
+        report(fake, "a", minute < 6 ? 'b' : 'm');
+        fake_advance(fake, 60 * 1000);
+    }
+    g_assert_cmpstr(said->str, ==, "unfit a give back a ");
+    fake_free(fake);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -204,6 +223,7 @@ int main(int argc, char **argv)
     g_test_add_func("/storage/blame", test_blame);
     g_test_add_func("/storage/old trouble", test_old);
     g_test_add_func("/storage/missing", test_missing);
+    g_test_add_func("/storage/the role", test_spm);
     int status = g_test_run();
     g_string_free(said, TRUE);
     return status;
