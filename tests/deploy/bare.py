@@ -110,10 +110,11 @@ def wait_until(ready, limit, what):
 
 
 class Bare:
-    def __init__(self, folder, port, password, uuid, size="1g", address=None):
-        """@address: of its own, in a network of its own with one card, eth0; NONE: this machine's."""
-        self.address, self.own_network = address or "127.0.0.1", address is not None
-        self.cable = "vb%x" % (os.getpid() % 0x10000) if address else None
+    def __init__(self, folder, port, password, uuid, size="1g", address="127.0.0.1"):
+        """@address: one of this machine's, 127.0.0.0/8; or of its own, in a network of its own with one
+        card, eth0."""
+        self.address, self.own_network = address, not address.startswith("127.")
+        self.cable = "vb%x" % (os.getpid() % 0x10000) if self.own_network else None
         self.folder, self.port, self.password, self.uuid = str(folder), port, password, uuid
         self.size = size
         self.first = self.init = self.sshd = None

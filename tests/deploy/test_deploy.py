@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts are installed over SSH for real, in roots that are thrown away."""
 
-import shutil
 import ssl
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
-import uuid
 
 import pytest
 
 from vireolab.api import ApiError
 from vireolab.site import free_port
 
-from bare import Bare, build_package, wait_until
-from conftest import BUILD, PASSWORD
+from bare import build_package, wait_until
+from deploykit import BUILD, PASSWORD, bare_machine
 
 LIMIT = 180
 
@@ -106,11 +103,7 @@ def installed(machine):
 def unreachable(site, tmp_path_factory):
     """A host, on a machine of its own, whose agent listens where nobody asks.  The Manager asks for two
     minutes, so this begins with the first test and is looked at after most others."""
-    folder = tempfile.mkdtemp(prefix="vireo-bare-", dir="/tmp")
-    machine = Bare(folder, free_port(), PASSWORD, str(uuid.uuid4()))
-    machine.address = "127.0.0.2"  # the Manager has no two hosts at one address
-    try:
-        machine.start()
+    with bare_machine("127.0.0.2") as machine:  # the Manager has no two hosts at one address
         build_package(BUILD, site.path("packages"), tmp_path_factory.mktemp("unreachable"), version="1.2",
                       postinst="sed -i 's/^\\[agent\\]/[agent]\\naddress=127.0.0.77/' /etc/vireo/agent.conf\n")
         host = Host(site.api(), site.api().add("hosts", {
@@ -123,9 +116,6 @@ def unreachable(site, tmp_path_factory):
         host.api = site.api()
         host.wait("install_failed")
         host.remove()
-    finally:
-        machine.end()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_bare_machine_becomes_a_host(site, api, machine, package, add):

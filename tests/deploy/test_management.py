@@ -3,19 +3,15 @@
 
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 import time
-import uuid
 
 import pytest
 
-from bare import Bare, wait_until
-from conftest import PASSWORD, run_site
+from bare import wait_until
+from deploykit import PASSWORD, run_site
 from test_deploy import Host, kill_manager
 from vireolab.network import own_network
-from vireolab.site import free_port
 
 LIMIT = 120
 MANAGER, ADDRESS = "198.18.0.1", "198.18.0.11"
@@ -45,7 +41,7 @@ def site():
     own_network()
     subprocess.run(["ip", "addr", "add", MANAGER + "/32", "dev", "lo"], check=True)
     try:
-        for made in run_site(MANAGER):
+        with run_site(MANAGER) as made:
             made.options["NetworkConnectivityCheckTimeoutInSeconds"] = "5"
             made.options["SetupNetworksPollingTimeout"] = "1"
             made.processes.end("manager", patience=40)
@@ -63,15 +59,8 @@ def set_network(descriptor):
 
 
 @pytest.fixture
-def machine():
-    folder = tempfile.mkdtemp(prefix="vireo-bare-", dir="/tmp")
-    machine = Bare(folder, free_port(), PASSWORD, str(uuid.uuid4()), address=ADDRESS)
-    try:
-        machine.start()
-        yield machine
-    finally:
-        machine.end()
-        shutil.rmtree(folder, ignore_errors=True)
+def machine_address():
+    return ADDRESS
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 import pki
 from bare import build_package
-from conftest import BUILD, PASSWORD
+from deploykit import BUILD, PASSWORD
 from test_deploy import Host, add, ask, installed  # noqa: F401 (fixtures)
 from vireolab.api import ApiError
 from vireolab.site import free_port
