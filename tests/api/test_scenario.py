@@ -2,6 +2,7 @@
 """The whole way with the official SDK: image in, machine up, console open, machine gone; each with
 the refusals that belong to it."""
 
+import glob
 import http.client
 import os
 import ssl
@@ -32,6 +33,9 @@ def test_the_data_centre_is_up_with_its_domain(system, domain):
     assert found.type == types.StorageDomainType.DATA
     wait_for(lambda: (system.storage_domains_service().storage_domain_service(found.id).get()
                       .available or 0) > 0, True)
+    # Where scripts look for it (facts/rest-api.md 7.2).
+    center = system.data_centers_service().list(search="name=Default")[0]
+    assert [entry.id for entry in found.data_centers] == [center.id]
 
 
 def test_an_uploaded_image_comes_down_again_byte_for_byte(system, site, domain, scratch):
@@ -46,6 +50,11 @@ def test_an_uploaded_image_comes_down_again_byte_for_byte(system, site, domain, 
     up.finalize()
     wait_for(lambda: up.get().phase, types.ImageTransferPhase.FINISHED_SUCCESS)
     wait_for(status_of(service), types.DiskStatus.OK)
+    disk = service.get()
+    assert [entry.id for entry in disk.storage_domains] == [domain["id"]]
+    volume, = glob.glob(site.path("storage", "data", "*", "images", identifier, disk.image_id))
+    assert disk.actual_size == os.stat(volume).st_blocks * 512 >= 1 << 20
+    assert disk.total_size == disk.actual_size
     down = open_transfer(system, identifier, types.ImageTransferDirection.DOWNLOAD,
                          types.DiskFormat.RAW)
     tls = ssl.create_default_context(cafile=site.path("pki", "ca.pem"))
@@ -120,7 +129,9 @@ def test_the_machine_really_boots(site, system, vm):
     wait_for(lambda: b"GUEST READY" in serial_log(site, vm), True)
     service = system.vms_service().vm_service(vm)
     assert service.get().status == types.VmStatus.UP
-    assert service.get().host.id
+    place = system.hosts_service().host_service(service.get().host.id).get()
+    assert (place.summary.active, place.summary.migrating) == (1, 0) and place.summary.total >= 1
+    assert place.max_scheduling_memory <= place.memory - service.get().memory
 
 
 def test_the_guest_agent_reports_addresses(system, vm):

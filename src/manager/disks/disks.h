@@ -26,6 +26,11 @@ bool vr_disks_leave_vm(struct vr_txn *txn, const struct vr_vm *vm, bool remove,
 char *vr_disks_make_memory(struct vr_txn *txn, const struct vr_call *call, struct vr_disk *disk,
                            const struct vr_storage_domain *domain, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);
+/* What a host says of the disks (VmDiskStats by device) of a machine that it runs: how much of their
+ * storage they take.  Small changes wait for others. */
+void vr_disks_report(struct vr_txn *txn, const struct vr_vm *vm, const struct vr_map *reported)
+    VR_REQUIRES(vr_role_engine);
+
 /* Starts the job that removes such a disk; false and why, when that cannot be done now. */
 bool vr_disks_drop(struct vr_txn *txn, const char *disk_id, struct vr_error **error)
     VR_REQUIRES(vr_role_engine);

@@ -47,6 +47,14 @@ const struct vr_vm *disk_user(struct vr_engine *engine, const char *disk_id, boo
 bool disk_is_free(struct vr_engine *engine, const struct vr_disk *disk, const char *verb,
                   struct vr_error **error) VR_REQUIRES(vr_role_engine);
 
+/* --- measure.c --- */
+
+typedef void disk_measured(struct vr_engine *engine, void *arg);
+/* Asks the host how much of its storage the disk takes, and keeps the answer; then calls @done (may
+ * be NULL), also when there is no answer.  Not for what must be known: after a crash nobody asks again. */
+void disk_measure(struct vr_engine *engine, const char *host_id, const struct vr_disk *disk,
+                  disk_measured *done, void *arg) VR_REQUIRES(vr_role_engine);
+
 /* --- transfer.c --- */
 
 void transfers_begin(struct vr_engine *engine) VR_REQUIRES(vr_role_engine);

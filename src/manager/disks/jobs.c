@@ -195,6 +195,8 @@ static void add_ended(struct vr_job_run *run, bool failed, const struct vr_error
     /* In the last transaction, so that who sees it ok finds its locks free.  What a failure may have
      * left on storage is known by name and marked, so that it can be removed. */
     VR_SET(edit(run), status, failed ? VR_DISK_STATUS_ILLEGAL : VR_DISK_STATUS_OK);
+    if (!failed)
+        disk_measure(run->engine, context->host_id, disk, NULL, NULL);
 }
 
 static const struct vr_job_step add_steps[] = {
@@ -261,6 +263,9 @@ static void extend_ended(struct vr_job_run *run, bool failed, const struct vr_er
         VR_SET(edit(run), status, VR_DISK_STATUS_OK); /* as it was */
     else
         grown(run);
+    if (!failed && peek(run))
+        disk_measure(run->engine, ((const struct vr_disk_job_context *)run->context)->host_id,
+                     peek(run), NULL, NULL);
 }
 
 static const struct vr_job_step extend_steps[] = {

@@ -271,6 +271,16 @@ static void finish(struct vr_engine *engine, const char *id, enum vr_image_trans
     vr_txn_commit(txn, NULL, NULL);
 }
 
+/* The disk is as it should be, and its size is known. */
+static void measured(struct vr_engine *engine, void *arg) VR_REQUIRES(vr_role_engine);
+static void measured(struct vr_engine *engine, void *arg)
+{
+    g_autofree char *id = arg;
+    const struct vr_image_transfer *transfer = find(engine, id);
+    if (transfer && transfer_phase(transfer) == VR_IMAGE_TRANSFER_PHASE_FINALIZING_SUCCESS)
+        finish(engine, id, VR_IMAGE_TRANSFER_PHASE_FINISHED_SUCCESS, VR_DISK_STATUS_OK);
+}
+
 /* What an upload left: qcow2 must hold a disk of the size that was promised. */
 static void verified(struct vr_engine *engine, const void *result, int code, const char *message,
                      void *arg) VR_REQUIRES(vr_role_engine);
@@ -287,20 +297,22 @@ static void verified(struct vr_engine *engine, const void *result, int code, con
         VR_PEEK(vr_engine_head(engine), DISK, disk, VR_LINK_ID(transfer, disk));
     bool cow = disk && VR_GET(disk, format, VR_DISK_FORMAT_COW) == VR_DISK_FORMAT_COW;
     g_autofree char *why = NULL;
-    if (code != 0)
+    if (!disk)
+        why = g_strdup("the disk is gone");
+    else if (code != 0)
         why = g_strdup_printf("the image cannot be read: %s (%d)", message ? message : "", code);
     else if (cow && g_strcmp0(info->format, "qcow2") != 0)
         why = g_strdup_printf("the image is %s and the disk is qcow2", info->format);
     else if (cow && info->backingfile && info->backingfile[0])
         why = g_strdup("the image has a backing file");
-    else if (disk && VR_GET(info, virtualsize, 0) != VR_GET(disk, provisioned_size, 0))
+    else if (VR_GET(info, virtualsize, 0) != VR_GET(disk, provisioned_size, 0))
         why = g_strdup_printf("the image holds %" G_GINT64_FORMAT " bytes and the disk %"
                               G_GINT64_FORMAT, VR_GET(info, virtualsize, 0),
                               VR_GET(disk, provisioned_size, 0));
     if (why)
         transfer_fail(engine, id, why);
     else
-        finish(engine, id, VR_IMAGE_TRANSFER_PHASE_FINISHED_SUCCESS, VR_DISK_STATUS_OK);
+        disk_measure(engine, VR_LINK_ID(transfer, host), disk, measured, g_steal_pointer(&id));
 }
 
 static void verify(struct vr_engine *engine, const struct vr_image_transfer *transfer)

@@ -89,6 +89,20 @@ static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabiliti
                : mode == 0 ? VR_SE_LINUX_MODE_PERMISSIVE
                            : VR_SE_LINUX_MODE_DISABLED);
     }
+    static const struct {
+        const char *word;
+        enum vr_rng_source source;
+    } sources[] = { { "random", VR_RNG_SOURCE_RANDOM },
+                    { "urandom", VR_RNG_SOURCE_URANDOM },
+                    { "hwrng", VR_RNG_SOURCE_HWRNG } };
+    struct vr_hardware_information *hardware =
+        VR_SUB(host, hardware_information, hardware_information);
+    VR_CLEAR(hardware, supported_rng_sources);
+    for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++)
+        if (listed(&caps->rng_sources, sources[i].word))
+            VR_APPEND(hardware, supported_rng_sources, VR_ITEM(sources[i].source));
+    if (caps->iscsi_initiator_name && caps->iscsi_initiator_name[0])
+        VR_SET_STRING(VR_SUB(host, iscsi, iscsi_details), initiator, caps->iscsi_initiator_name);
     VR_SET(VR_SUB(host, transparent_huge_pages, transparent_huge_pages), enabled, true);
     VR_SET_STRING(host, online_cpus, caps->online_cpus);
     VR_SET_STRING(host, boot_id, caps->boot_uuid);
@@ -100,7 +114,7 @@ static void apply_rest(struct vr_host *host, const struct vr_rpc_vdsm_capabiliti
     VR_CLEAR(host, network_names);
     for (unsigned i = 0; i < caps->networks.len; i++)
         VR_APPEND(host, network_names, g_strdup(caps->networks.keys[i]));
-    VR_SET_STRING(VR_SUB(host, hardware_information, hardware_information), uuid, caps->uuid);
+    VR_SET_STRING(hardware, uuid, caps->uuid);
 }
 
 /* The first host that fits gives an empty cluster its CPU type and its machine. */

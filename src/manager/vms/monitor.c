@@ -6,6 +6,7 @@
 
 #include "codec/codec.h"
 #include "manager/console/console.h"
+#include "manager/disks/disks.h"
 #include "manager/engine/reduce.h"
 
 /*
@@ -239,6 +240,7 @@ static void apply_one(struct vms *vms, struct vr_txn *txn, const char *host_id,
     }
     note_start(engine, vm, stats);
     vm_apply_guest(vm, stats);
+    vr_disks_report(txn, vm, &stats->disks);
     vr_console_report(txn, vm, news.host, stats);
     if (stats->hash)
         VR_SET_STRING(vm, domain_xml_hash, stats->hash);
