@@ -7,6 +7,7 @@
 #define MIN_HEARTBEAT_MS 1000
 #define SUSPECT_MS 100
 #define MAX_SUBSCRIPTIONS 128 /* of one connection */
+#define SHARED "jms"          /* names below it are known to everybody */
 
 struct vr_broker {
     struct vr_loop *loop;
@@ -20,6 +21,7 @@ struct vr_broker {
 struct connection {
     struct vr_broker *broker;
     struct vr_stream *stream;
+    struct vr_tls_peer *peer; /* NULL without TLS */
     struct vr_stomp_parser *parser;
     GHashTable *subscriptions; /* id -> struct subscription, owned */
     struct vr_timer *timer;    /* of the heart-beats; NULL without any */
@@ -33,6 +35,27 @@ struct subscription {
     struct connection *connection;
     char *id, *destination;
 };
+
+/* --- visitors --- */
+
+static bool is_visitor(const struct connection *connection)
+{
+    const struct vr_broker *broker = connection->broker;
+    return broker->options.is_visitor && broker->options.is_visitor(connection->peer, broker->arg);
+}
+
+static bool is_or_below(const char *destination, const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(destination, name, len) == 0 &&
+           (destination[len] == '\0' || destination[len] == '.');
+}
+
+/* Also for who subscribed before it was a visitor. */
+static bool may_hear(const struct subscription *subscription)
+{
+    return !is_or_below(subscription->destination, SHARED) || !is_visitor(subscription->connection);
+}
 
 /* --- subscriptions --- */
 
@@ -79,6 +102,7 @@ static void connection_free(struct connection *connection, bool in_order)
     g_hash_table_destroy(connection->subscriptions);
     vr_stomp_parser_free(connection->parser);
     vr_timer_free(connection->timer);
+    vr_tls_peer_free(connection->peer);
     if (in_order)
         vr_stream_finish(connection->stream);
     else
@@ -201,6 +225,8 @@ static void on_subscribe(struct connection *connection, const struct vr_stomp_fr
         send_error(connection, "Missing destination or subscription id header");
     else if (g_hash_table_contains(connection->subscriptions, id))
         send_error(connection, "Subscription id already exists");
+    else if (is_or_below(destination, SHARED) && is_visitor(connection))
+        send_error(connection, "Not permitted to hosts");
     else if (g_hash_table_size(connection->subscriptions) == MAX_SUBSCRIPTIONS)
         send_error(connection, "Too many subscriptions");
     else
@@ -246,21 +272,17 @@ static unsigned forward_to_all(struct vr_broker *broker, const struct vr_stomp_f
     g_autofree char *name = g_strdup(destination);
     for (;;) {
         const GPtrArray *list = subscribers(broker, name);
-        for (unsigned i = 0; list && i < list->len; i++)
+        for (unsigned i = 0; list && i < list->len; i++) {
+            if (!may_hear(list->pdata[i]))
+                continue;
             forward(frame, list->pdata[i]);
-        count += list ? list->len : 0;
+            count++;
+        }
         char *dot = strrchr(name, '.');
         if (!dot)
             return count;
         *dot = '\0';
     }
-}
-
-static bool is_or_below(const char *destination, const char *name)
-{
-    size_t len = strlen(name);
-    return strncmp(destination, name, len) == 0 &&
-           (destination[len] == '\0' || destination[len] == '.');
 }
 
 static void on_send(struct connection *connection, const struct vr_stomp_frame *frame)
@@ -273,10 +295,20 @@ static void on_send(struct connection *connection, const struct vr_stomp_frame *
         destination = "";
     bool is_request = is_or_below(destination, VR_BROKER_REQUESTS) ||
                       is_or_below(destination, VR_BROKER_IRS_REQUESTS);
-    unsigned count = forward_to_all(broker, frame, destination);
+    bool visitor = is_visitor(connection);
+    if (visitor && !is_request) {
+        send_error(connection, "Not permitted to hosts");
+        return;
+    }
+    unsigned count = visitor ? 0 : forward_to_all(broker, frame, destination);
+    const char *reply_to = vr_stomp_get(frame, "reply-to");
+    if (visitor && reply_to && is_or_below(reply_to, SHARED))
+        reply_to = NULL; /* nobody is told what a visitor wants to have said */
     if (is_request) {
         const struct vr_broker_request request = {
-            .reply_to = vr_stomp_get(frame, "reply-to"),
+            .reply_to = reply_to,
+            .who = connection->peer,
+            .of_visitor = visitor,
             .correlation_id = vr_stomp_get(frame, "ovirtCorrelationId"),
             .peer = vr_stream_peer(connection->stream),
             .stream = connection->stream,
@@ -364,6 +396,8 @@ void vr_broker_add(struct vr_broker *broker, struct vr_stream *stream)
     size_t max_body = broker->options.max_body ? broker->options.max_body : VR_STOMP_MAX_BODY;
     connection->broker = broker;
     connection->stream = stream;
+    if (broker->options.is_visitor)
+        connection->peer = vr_stream_tls_peer(stream);
     connection->parser = vr_stomp_parser_new(max_body, on_frame, connection);
     connection->subscriptions = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, unsubscribe);
     connection->last_in = connection->last_out = vr_loop_now_ms(broker->loop);
@@ -380,9 +414,13 @@ unsigned vr_broker_publish(struct vr_broker *broker, const char *destination, co
                            size_t body_len)
 {
     const GPtrArray *list = subscribers(broker, destination);
+    unsigned count = 0;
     for (unsigned i = 0; list && i < list->len; i++) {
         const struct subscription *subscription = list->pdata[i];
         struct connection *to = subscription->connection;
+        if (!may_hear(subscription))
+            continue;
+        count++;
         struct vr_buffer head = { 0 };
         vr_stomp_begin(&head, "MESSAGE");
         vr_stomp_header(&head, "destination", destination);
@@ -393,7 +431,7 @@ unsigned vr_broker_publish(struct vr_broker *broker, const char *destination, co
         vr_stream_write(to->stream, body, body_len);
         vr_stream_write(to->stream, "", 1); /* the NUL */
     }
-    return list ? list->len : 0;
+    return count;
 }
 
 struct vr_broker *vr_broker_new(struct vr_loop *loop, const struct vr_broker_options *options,

@@ -98,6 +98,12 @@ struct vr_rpc_server_ops {
     /* A client that speaks HTTP (`GET /`, `PUT /`; facts/host-rpc.md 2.1); owns the stream
      * and sets its ops at once.  NULL: such clients are turned away. */
     void (*http)(struct vr_stream *stream, void *arg);
+    /* Whether a client is a visitor (net/broker.h); NULL: nobody is.  @peer is NULL without TLS. */
+    bool (*is_visitor)(const struct vr_tls_peer *peer, void *arg);
+    /* Why the visitor @peer may not have @verb, which is then answered vr_fault_rpc_not_permitted;
+     * NULL: it may.  @address is for logs.  Never NULL where is_visitor is not. */
+    const char *(*refuse)(const struct vr_verb *verb, const struct vr_tls_peer *peer,
+                          const char *address, void *arg);
 };
 
 /* All zero means the defaults, without TLS. */
@@ -146,5 +152,6 @@ const struct vr_verb *vr_rpc_request_verb(const struct vr_rpc_request *request);
 void *vr_rpc_request_params(const struct vr_rpc_request *request);               /* borrowed */
 const char *vr_rpc_request_correlation_id(const struct vr_rpc_request *request); /* "" if none */
 const char *vr_rpc_request_peer(const struct vr_rpc_request *request);           /* for logs */
+bool vr_rpc_request_is_of_visitor(const struct vr_rpc_request *request);
 /* Our numeric address that the client uses; NULL when it is not known.  Borrowed. */
 const char *vr_rpc_request_local(const struct vr_rpc_request *request);

@@ -51,6 +51,7 @@ struct vr_rpc_request {
     char *id; /* JSON text; NULL: the answer is not wanted */
     char *reply_to, *correlation_id, *peer, *local;
     struct batch *batch; /* NULL when it came alone */
+    bool of_visitor;
     GString *answer;
 };
 
@@ -187,6 +188,11 @@ const char *vr_rpc_request_peer(const struct vr_rpc_request *request)
     return request->peer;
 }
 
+bool vr_rpc_request_is_of_visitor(const struct vr_rpc_request *request)
+{
+    return request->of_visitor;
+}
+
 const char *vr_rpc_request_local(const struct vr_rpc_request *request)
 {
     return request->local;
@@ -222,7 +228,8 @@ static void answer_error(struct vr_rpc_server *server, struct batch *batch,
     g_autofree char *text = vr_error_text(error);
     vr_jsonrpc_write_error(answer, error->fault->rpc, text, id);
     /* Without an id nobody can tell whose it is: it goes to where such answers always went. */
-    give_answer(server, batch, id || batch ? frame->reply_to : VR_BROKER_RESPONSES, answer);
+    bool known = id || batch || frame->of_visitor;
+    give_answer(server, batch, known ? frame->reply_to : VR_BROKER_RESPONSES, answer);
 }
 
 static void on_message(struct vr_rpc_server *server, struct batch *batch,
@@ -237,7 +244,12 @@ static void on_message(struct vr_rpc_server *server, struct batch *batch,
     const struct vr_verb *verb = NULL;
     g_autofree char *id = message->id.text ? g_strndup(message->id.text, message->id.length) : NULL;
     const struct vr_fault *fault = check_message(server, message, &verb);
-    if (fault)
+    const char *why = NULL;
+    if (verb && frame->of_visitor)
+        why = server->ops->refuse(verb, frame->who, frame->peer, server->arg);
+    if (why)
+        vr_error_set(&error, &vr_fault_rpc_not_permitted, "%s", why);
+    else if (fault)
         vr_error_set(&error, fault, NULL);
     else
         params = vr_jsonrpc_read_params(verb, message->params, &vr_codec_caps_host, &error);
@@ -260,10 +272,17 @@ static void on_message(struct vr_rpc_server *server, struct batch *batch,
     request->peer = g_strdup(frame->peer);
     request->local = vr_stream_local_address(frame->stream);
     request->batch = batch;
+    request->of_visitor = frame->of_visitor;
     server->outstanding++;
     vr_log_debug("%s calls %s, flow %s.", request->peer, verb->name,
                  vr_rpc_request_correlation_id(request));
     server->ops->handle(request, verb, request->params, server->arg);
+}
+
+static bool is_visitor(const struct vr_tls_peer *peer, void *arg)
+{
+    struct vr_rpc_server *server = arg;
+    return server->ops->is_visitor(peer, server->arg);
 }
 
 static void on_request(const struct vr_broker_request *frame, void *arg) VR_REQUIRES(vr_role_io);
@@ -462,6 +481,7 @@ struct vr_rpc_server *vr_rpc_server_new(struct vr_loop *loop,
         return NULL;
     }
     const struct vr_broker_options broker = {
+        .is_visitor = ops->is_visitor ? is_visitor : NULL,
         .max_body = options->max_body,
         .min_heartbeat_ms = options->min_heartbeat_ms,
     };

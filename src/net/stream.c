@@ -584,7 +584,7 @@ const char *vr_stream_peer(const struct vr_stream *stream)
     return stream->peer ? stream->peer : "";
 }
 
-char *vr_stream_peer_name(const struct vr_stream *stream)
+struct vr_tls_peer *vr_stream_tls_peer(const struct vr_stream *stream)
 {
-    return stream->session ? vr_tls_session_peer_name(stream->session) : NULL;
+    return stream->session ? vr_tls_session_peer(stream->session) : NULL;
 }

@@ -78,8 +78,8 @@ struct vr_loop *vr_stream_loop(const struct vr_stream *stream);
 const char *vr_stream_peer(const struct vr_stream *stream);
 /* The numeric address of our end, "192.0.2.11"; NULL when there is none.  Owned. */
 char *vr_stream_local_address(const struct vr_stream *stream);
-/* The common name of the peer's certificate, or NULL.  Owned. */
-char *vr_stream_peer_name(const struct vr_stream *stream) VR_REQUIRES(vr_role_io);
+/* Who the peer is; NULL without TLS, and before the stream is ready.  Owned. */
+struct vr_tls_peer *vr_stream_tls_peer(const struct vr_stream *stream) VR_REQUIRES(vr_role_io);
 
 /* A listening socket.  vr_listener_new() binds [::] (dual stack), else 0.0.0.0, unless @address
  * (numeric) says otherwise; port 0 lets the system choose. */

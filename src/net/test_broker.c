@@ -18,6 +18,7 @@ struct fixture {
     GPtrArray *held; /* requests without an answer */
     GString *http;   /* what came by HTTP */
     struct vr_stream *http_stream;
+    bool visitors; /* all clients are */
 };
 
 struct client {
@@ -71,7 +72,22 @@ static void on_http(struct vr_stream *stream, void *arg)
     vr_stream_set_ops(stream, &http_ops, f);
 }
 
-static const struct vr_rpc_server_ops server_ops = { .handle = handle, .http = on_http };
+static bool is_visitor(const struct vr_tls_peer *peer, void *arg)
+{
+    struct fixture *f = arg;
+    g_assert_null(peer); /* without TLS */
+    return f->visitors;
+}
+
+static const char *refuse(const struct vr_verb *verb, const struct vr_tls_peer *peer,
+                          const char *address, void *arg)
+{
+    return verb == &vr_verb_host_ping ? NULL : "Ask the Manager.";
+}
+
+static const struct vr_rpc_server_ops server_ops = {
+    .handle = handle, .http = on_http, .is_visitor = is_visitor, .refuse = refuse
+};
 
 static void bark(void *arg)
 {
@@ -635,6 +651,61 @@ static void test_strangers_do_not_keep_clients_out(void) VR_NO_THREAD_SAFETY
     teardown(&f);
 }
 
+/* What a visitor asks for is answered to a name of its own; nothing else reaches anybody. */
+static void test_a_visitor_asks_and_is_answered_and_no_more(void) VR_NO_THREAD_SAFETY
+{
+#define NO ERROR("22", "Not permitted to hosts")
+#define ECHO(reply_to)                                                                             \
+    "SEND\ndestination:jms.topic.vdsm_requests\nreply-to:" reply_to "\n\n"                         \
+    "{\"jsonrpc\":\"2.0\",\"method\":\"Host.echo\",\"params\":[\"hold\"],\"id\":\"p\"}@"
+#define REFUSED                                                                                    \
+    "MESSAGE\ndestination:R\ncontent-type:application/json\nsubscription:r\ncontent-length:118\n\n"  \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"error\":{\"code\":-32001,\"message\":"                    \
+    "\"This is not permitted to another host. Ask the Manager.\"}}@"
+    static const struct {
+        const char *what, *say, *hear;
+    } visits[] = {
+        { "its own name", "SUBSCRIBE\nid:r\ndestination:R\n\n@" PING, PONG("r") },
+        { "events", "SUBSCRIBE\nid:1\ndestination:jms.queue.events\n\n@", NO },
+        { "answers", "SUBSCRIBE\nid:1\ndestination:jms.topic.vdsm_responses\n\n@", NO },
+        { "requests", "SUBSCRIBE\nid:1\ndestination:jms.topic.vdsm_requests.x\n\n@", NO },
+        { "all of them", "SUBSCRIBE\nid:1\ndestination:jms\n\n@", NO },
+        { "an event of its own", "SEND\ndestination:jms.queue.events\n\nhi@", NO },
+        { "an answer of its own", "SEND\ndestination:R\n\nhi@", NO },
+        { "what it may not", ECHO("R"), REFUSED },
+        { "an answer that others would hear",
+          "SEND\ndestination:jms.topic.vdsm_requests\nreply-to:jms.queue.events\n\n"
+          "{\"jsonrpc\":\"2.0\",\"method\":\"Host.ping\",\"id\":\"q\"}@" PING,
+          PONG("r") },
+        { "what is no JSON, told to all", "SEND\ndestination:jms.topic.vdsm_requests\n\n}@" PING,
+          PONG("r") },
+    };
+    struct fixture f;
+    struct client visitor, old;
+    setup(&f);
+    client_open(&old, &f); /* came before it was a visitor */
+    say(&old, CONNECT "SUBSCRIBE\nid:e\ndestination:jms.queue.events\n\n@"
+                      "SUBSCRIBE\nid:q\ndestination:jms.topic.vdsm_responses\n\n@"
+                      "SUBSCRIBE\nid:j\ndestination:jms\n\n@SEND\ndestination:jms.x\n\nhi@");
+    hear(&old, "what everybody hears",
+         CONNECTED "MESSAGE\ndestination:jms.x\nsubscription:j\ncontent-length:2\n\nhi@");
+    f.visitors = true;
+    client_open(&visitor, &f);
+    say(&visitor, CONNECT);
+    hear(&visitor, "connect", CONNECTED);
+    for (unsigned i = 0; i < G_N_ELEMENTS(visits); i++) {
+        say(&visitor, visits[i].say);
+        hear(&visitor, visits[i].what, visits[i].hear);
+    }
+    g_assert_cmpuint(f.held->len, ==, 0);
+    vr_rpc_server_event(f.server, "|x|y|z", "{}");
+    say(&old, END);
+    hear(&old, "nothing of all that", ENDED);
+    client_done(&visitor);
+    client_done(&old);
+    teardown(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -662,5 +733,7 @@ int main(int argc, char **argv)
                     test_the_number_of_connections_is_limited);
     g_test_add_func("/broker/strangers do not keep clients out",
                     test_strangers_do_not_keep_clients_out);
+    g_test_add_func("/broker/a visitor asks and is answered and no more",
+                    test_a_visitor_asks_and_is_answered_and_no_more);
     return g_test_run();
 }

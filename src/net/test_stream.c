@@ -165,8 +165,11 @@ static void run_bulk(bool tls, const char *host)
     g_assert_true(vr_stream_write(f.server.stream, bytes, LEN));
     vr_loop_run(f.loop);
     g_assert_cmpmem(f.client.got->data, f.client.got->len, bytes, LEN);
-    g_autofree char *name = vr_stream_peer_name(f.server.stream);
-    g_assert_cmpstr(name, ==, tls ? "client.test" : NULL);
+    struct vr_tls_peer *peer = vr_stream_tls_peer(f.server.stream);
+    g_assert_cmpstr(peer ? peer->name : NULL, ==, tls ? "client.test" : NULL);
+    g_assert_cmpstr(peer ? peer->unit : NULL, ==, NULL);
+    g_assert_cmpint(peer && peer->has_our_key, ==, tls); /* the test's authority has one key */
+    vr_tls_peer_free(peer);
     g_assert_true(g_str_has_prefix(vr_stream_peer(f.server.stream), "127.0.0.1:") ||
                   g_str_has_prefix(vr_stream_peer(f.server.stream), "[::1]:"));
     teardown(&f);

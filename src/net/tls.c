@@ -134,9 +134,12 @@ static gnutls_priority_t priorities(void)
     return cache;
 }
 
-static bool common_name(gnutls_x509_crt_t crt, char *name, size_t size)
+static char *part_of_name(gnutls_x509_crt_t crt, const char *oid)
 {
-    return gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) >= 0;
+    char text[256];
+    size_t size = sizeof(text);
+    int r = gnutls_x509_crt_get_dn_by_oid(crt, oid, 0, 0, text, &size);
+    return r < 0 ? NULL : g_strdup(text);
 }
 
 /* The first certificate that the peer showed; the caller frees it. */
@@ -160,9 +163,9 @@ static bool name_fits(gnutls_session_t session, const char *name)
     if (!crt)
         return false;
     /* An address is looked for among the SANs only; hosts of old carry it as CN. */
-    char cn[256];
+    g_autofree char *cn = part_of_name(crt, GNUTLS_OID_X520_COMMON_NAME);
     bool fits = gnutls_x509_crt_check_hostname(crt, name) ||
-                (common_name(crt, cn, sizeof(cn)) && g_ascii_strcasecmp(cn, name) == 0);
+                (cn && g_ascii_strcasecmp(cn, name) == 0);
     gnutls_x509_crt_deinit(crt);
     return fits;
 }
@@ -236,13 +239,42 @@ void vr_tls_session_done(struct vr_tls_session *session)
     *session = (struct vr_tls_session){ 0 };
 }
 
-char *vr_tls_session_peer_name(const struct vr_tls_session *session)
+/* Whether @crt is for the key that we showed a certificate for. */
+static bool is_for_our_key(gnutls_session_t session, gnutls_x509_crt_t crt)
+{
+    const gnutls_datum_t *shown = gnutls_certificate_get_ours(session);
+    unsigned char ours[32], its[32];
+    size_t our_size = sizeof(ours), its_size = sizeof(its);
+    gnutls_x509_crt_t own;
+    if (!shown || gnutls_x509_crt_init(&own) < 0)
+        return false;
+    bool same =
+        gnutls_x509_crt_import(own, shown, GNUTLS_X509_FMT_DER) >= 0 &&
+        gnutls_x509_crt_get_key_id(own, GNUTLS_KEYID_USE_SHA256, ours, &our_size) >= 0 &&
+        gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, its, &its_size) >= 0 &&
+        our_size == sizeof(ours) && its_size == our_size && memcmp(ours, its, our_size) == 0;
+    gnutls_x509_crt_deinit(own);
+    return same;
+}
+
+struct vr_tls_peer *vr_tls_session_peer(const struct vr_tls_session *session)
 {
     gnutls_x509_crt_t crt = session->session ? peer_certificate(session->session) : NULL;
     if (!crt)
         return NULL;
-    char name[256];
-    char *copy = common_name(crt, name, sizeof(name)) ? g_strdup(name) : NULL;
+    struct vr_tls_peer *peer = g_new0(struct vr_tls_peer, 1);
+    peer->name = part_of_name(crt, GNUTLS_OID_X520_COMMON_NAME);
+    peer->unit = part_of_name(crt, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME);
+    peer->has_our_key = is_for_our_key(session->session, crt);
     gnutls_x509_crt_deinit(crt);
-    return copy;
+    return peer;
+}
+
+void vr_tls_peer_free(struct vr_tls_peer *peer)
+{
+    if (!peer)
+        return;
+    g_free(peer->name);
+    g_free(peer->unit);
+    g_free(peer);
 }

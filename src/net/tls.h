@@ -22,5 +22,13 @@ struct vr_tls *vr_tls_new(const char *ca_file, const char *cert_file, const char
 struct vr_tls *vr_tls_ref(struct vr_tls *tls);
 void vr_tls_unref(struct vr_tls *tls); /* takes NULL */
 
+/* Who the peer of a connection is by its certificate, which the authority has vouched for. */
+struct vr_tls_peer {
+    char *name;       /* common name, or NULL */
+    char *unit;       /* organizational unit, the first of several; or NULL */
+    bool has_our_key; /* its public key is that of our own certificate */
+};
+void vr_tls_peer_free(struct vr_tls_peer *peer); /* takes NULL */
+
 /* Reads the files again.  On failure what was read before stays in use.  Any thread. */
 bool vr_tls_reload(struct vr_tls *tls, struct vr_error **error);

@@ -26,5 +26,5 @@ void vr_tls_session_init(struct vr_tls_session *session, struct vr_tls *tls, boo
                          const struct vr_tls_expect *expect);
 void vr_tls_session_done(struct vr_tls_session *session);
 
-/* The common name of the peer's certificate, or NULL.  Owned. */
-char *vr_tls_session_peer_name(const struct vr_tls_session *session);
+/* Who is at the other end; NULL before the handshake is over.  Owned. */
+struct vr_tls_peer *vr_tls_session_peer(const struct vr_tls_session *session);
