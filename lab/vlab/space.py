@@ -37,6 +37,7 @@ run-root=%(folder)s/data-center
 ca=%(folder)s/pki/cacert.pem
 certificate=%(folder)s/pki/vdsmcert.pem
 key=%(folder)s/pki/vdsmkey.pem
+manager=OU=Vireo Manager
 uuid=%(uuid)s
 log=info
 

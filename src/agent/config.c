@@ -7,7 +7,7 @@ static const char *const agent_keys[] = {
     "address",     "port", "image-port",    "state", "run-root", "link-root",
     "nbd-root",    "iod",  "imaged",        "enroll", "uid",     "gid",
     "certificate", "key",  "ticket-socket", "uuid",  "log",      "ca",
-    NULL
+    "manager",     NULL
 };
 static const char *const libvirt_keys[] = {
     "uri", "accel", "log-dir", "serial-log-dir", "console-dir", "qemu-conf", NULL
@@ -150,6 +150,29 @@ static bool read_storage(struct vr_agent_config *config, GKeyFile *file, struct 
            get_number(file, "agent", "gid", 0, G_MAXINT, &config->gid, error);
 }
 
+bool vr_agent_known_by_fits(const char *const *known_by)
+{
+    for (; *known_by; known_by++)
+        if ((!g_str_has_prefix(*known_by, "OU=") && !g_str_has_prefix(*known_by, "CN=")) ||
+            strlen(*known_by) < sizeof("OU="))
+            return false;
+    return true;
+}
+
+static bool read_manager(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
+{
+    config->manager = g_key_file_get_string_list(file, "agent", "manager", NULL, NULL);
+    if (!config->manager)
+        config->manager = g_new0(char *, 1);
+    for (char **entry = config->manager; *entry; entry++)
+        g_strstrip(*entry);
+    if (vr_agent_known_by_fits((const char *const *)config->manager))
+        return true;
+    vr_error_set(error, &vr_fault_bad_request,
+                 "Option \"manager\" must be OU=unit or CN=name, several separated by semicolons.");
+    return false;
+}
+
 static bool read_agent(struct vr_agent_config *config, GKeyFile *file, struct vr_error **error)
 {
     config->address = get_string(file, "agent", "address", "::");
@@ -226,7 +249,8 @@ struct vr_agent_config *vr_agent_config_read(const char *path, struct vr_error *
     if (!config->bridges)
         config->bridges = g_new0(char *, 1);
     if (!check_names(file, error) || !read_agent(config, file, error) ||
-        !read_storage(config, file, error) || !read_libvirt(config, file, error) ||
+        !read_manager(config, file, error) || !read_storage(config, file, error) ||
+        !read_libvirt(config, file, error) ||
         !get_number(file, "network", "connectivity-timeout", 4, 3600, &config->connectivity_timeout,
                     error)) {
         vr_error_prefix(error, "%s", path ? path : "the defaults");
@@ -252,6 +276,7 @@ void vr_agent_config_free(struct vr_agent_config *config)
     g_free(config->ca);
     g_free(config->certificate);
     g_free(config->key);
+    g_strfreev(config->manager);
     g_free(config->uuid);
     g_free(config->libvirt_uri);
     g_free(config->qemu_log_dir);

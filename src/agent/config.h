@@ -11,6 +11,9 @@
  *     state=/var/lib/vireo-agent
  *     run-root=/rhev/data-center storage paths are built below it
  *     ca= certificate= key=      PEM files; TLS is off when all three are empty
+ *     manager=                   what the Manager's certificate is known by, separated by `;`:
+ *                                "OU=unit", "CN=name"; empty: what enrolment recorded in STATE
+ *                                (enroll/identity.h)
  *     link-root= nbd-root=       links to prepared images and sockets of NBD servers; default:
  *                                /run/vdsm/storage and /run/vdsm/nbd, or below STATE when run-root
  *                                is not the default one
@@ -49,6 +52,7 @@ struct vr_agent_config {
     char *ticket_socket;
     unsigned uid, gid;
     char *ca, *certificate, *key; /* NULL when empty */
+    char **manager;               /* NULL ended, may be empty */
     char *uuid;                   /* NULL when empty */
     enum vr_log_level log;
     char *libvirt_uri;
@@ -62,6 +66,9 @@ struct vr_agent_config {
  * misspelt one would silently do nothing. */
 struct vr_agent_config *vr_agent_config_read(const char *path, struct vr_error **error);
 void vr_agent_config_free(struct vr_agent_config *config); /* takes NULL */
+
+/* Whether each of @known_by (NULL ended) is "OU=unit" or "CN=name". */
+bool vr_agent_known_by_fits(const char *const *known_by);
 
 /* A program of ours: in @folder below this one in the build, in the libexec folder when installed;
  * one beside this one goes before both.  Owned. */

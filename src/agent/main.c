@@ -95,7 +95,10 @@ static void on_signal(uint32_t events, void *arg)
         if (info.ssi_signo != SIGHUP) {
             vr_log_info("The agent ends; virtual machines run on.");
             vr_loop_exit(program->loop);
-        } else if (program->tls && !vr_tls_reload(program->tls, &error)) {
+            continue;
+        }
+        vr_access_reload(program->agent.access);
+        if (program->tls && !vr_tls_reload(program->tls, &error)) {
             g_autofree char *text = vr_error_text(error);
             vr_log_warning("The certificates stay as they are: %s", text);
         }
@@ -171,7 +174,10 @@ static bool listen_for_manager(struct program *program, struct vr_error **error)
         .tls = program->tls,
         .recovering = true,
     };
-    static const struct vr_rpc_server_ops ops = { .handle = vr_agent_handle };
+    static const struct vr_rpc_server_ops ops = { .handle = vr_agent_handle,
+                                                  .is_visitor = vr_agent_is_visitor,
+                                                  .refuse = vr_agent_refuse };
+    program->agent.access = vr_access_new(config);
     program->agent.server =
         vr_rpc_server_new(program->loop, &options, &ops, &program->agent, error);
     if (!program->agent.server)
@@ -271,6 +277,7 @@ static void stop(struct program *program)
     vr_storage_free(program->agent.storage);
     vr_image_daemon_stop(program->images);
     vr_rpc_server_free(program->agent.server);
+    vr_access_free(program->agent.access);
     vr_stats_stop(program->agent.stats);
     vr_netconf_free(program->agent.netconf);
     vr_tls_unref(program->tls);

@@ -30,6 +30,7 @@ static void test_defaults(void)
     g_assert_true(g_str_has_suffix(config->iod, "/vireo-iod"));
     g_assert_true(g_str_has_suffix(config->imaged, "/vireo-imaged"));
     g_assert_null(config->ca);
+    g_assert_null(config->manager[0]);
     g_assert_null(config->bridges[0]);
     vr_agent_config_free(config);
 }
@@ -39,13 +40,16 @@ static void test_values(void)
     vr_auto_error struct vr_error *error = NULL;
     struct vr_agent_config *config =
         read_text("[agent]\nport=0\nstate=/s\nrun-root=/r\nca=/ca\ncertificate=/c\nkey=/k\nlog=debug\n"
-                  "iod=/o\nimaged=/i\nuid=36\ngid=37\n"
+                  "iod=/o\nimaged=/i\nuid=36\ngid=37\nmanager=OU=Vireo Manager; CN=engine.example.com\n"
                   "[libvirt]\naccel=tcg\nserial-log-dir=/l\nlog-dir=\n[network]\nbridges=a;b\n",
                   &error);
     g_assert_nonnull(config);
     g_assert_cmpuint(config->port, ==, 0);
     g_assert_cmpstr(config->link_root, ==, "/s/links");
     g_assert_cmpstr(config->key, ==, "/k");
+    g_assert_cmpstr(config->manager[0], ==, "OU=Vireo Manager");
+    g_assert_cmpstr(config->manager[1], ==, "CN=engine.example.com");
+    g_assert_null(config->manager[2]);
     g_assert_cmpstr(config->iod, ==, "/o");
     g_assert_cmpstr(config->imaged, ==, "/i");
     g_assert_cmpuint(config->uid, ==, 36);
@@ -68,6 +72,8 @@ static void test_refusals(void)
         { "a port that is none", "[agent]\nport=65536\n" },
         { "a word for a number", "[agent]\nport=x\n" },
         { "a certificate without its key", "[agent]\nca=/ca\ncertificate=/c\n" },
+        { "a Manager known by nothing", "[agent]\nmanager=CN=\n" },
+        { "a Manager known by something else", "[agent]\nmanager=OU=a;engine.example.com\n" },
         { "an unknown accelerator", "[libvirt]\naccel=hax\n" },
         { "an unknown level", "[agent]\nlog=loud\n" },
         { "no state folder", "[agent]\nstate=\n" },

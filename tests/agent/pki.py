@@ -39,7 +39,8 @@ class Authority:
             return file.read()
 
     def sign(self, request, days_ago=0, days_left=365, names=("127.0.0.1",)):
-        """A certificate for the key of @request (PEM), begun @days_ago, for @days_left more."""
+        """A certificate for the key of @request (PEM), begun @days_ago, for @days_left more.  certtool
+        takes the subject from the request, which no Manager does."""
         now = datetime.datetime.now(datetime.timezone.utc)
         form = "%Y-%m-%d %H:%M:%S UTC"
         text = 'cn = "%s"\n' % names[0]
@@ -55,6 +56,17 @@ class Authority:
                    self.path("request.pem"), "--load-ca-certificate", self.pem,
                    "--load-ca-privkey", self.key, "--template",
                    self.template("leaf.cfg", text), "--no-text").decode()
+
+    def identity(self, name, unit=None, key=None):
+        """Paths of a certificate for @name and of its key, which is made unless @key has one."""
+        certificate, fresh = self.path(name + ".pem"), self.path(name + ".key")
+        if not key:
+            run("openssl", "genrsa", "-out", fresh, "2048")
+        subject = "/O=Test%s/CN=%s" % ("/OU=" + unit if unit else "", name)
+        request = run("openssl", "req", "-new", "-key", key or fresh, "-subj", subject)
+        with open(certificate, "w", encoding="ascii") as file:
+            file.write(self.sign(request.decode(), names=(name,)))
+        return certificate, key or fresh
 
     def server(self, names=("localhost", "127.0.0.1")):
         """Paths of a certificate and key for an HTTPS server."""

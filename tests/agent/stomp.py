@@ -21,7 +21,9 @@ class RpcError(Exception):
 class Client:
     """One connection.  `events` collects (method, params) as they come."""
 
-    def __init__(self, port, host="127.0.0.1", ca=None, certificate=None, key=None, events=True):
+    def __init__(self, port, host="127.0.0.1", ca=None, certificate=None, key=None, events=True,
+                 reply_to="jms.topic.vdsm_responses"):
+        """@reply_to: the Managers' name, which they share; other hosts make up one each."""
         sock = socket.create_connection((host, port), timeout=20)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ca:
@@ -40,7 +42,7 @@ class Client:
         assert command == "CONNECTED", command
         if events:
             self.send("SUBSCRIBE", {"id": str(uuid.uuid4()), "destination": "jms.queue.events"})
-        self.reply_to = "jms.topic.vdsm_responses"
+        self.reply_to = reply_to
         self.send("SUBSCRIBE", {"id": str(uuid.uuid4()), "destination": self.reply_to})
 
     def close(self):

@@ -92,14 +92,15 @@ def test_the_key_is_made_on_the_host_and_used_once_its_certificate_is_there(host
     assert os.stat(host.path("pki/key.pem.new")).st_mode & 0o777 == 0o600
     certificate = authority.sign(request)
     host.run("enroll", "accept", "--manager", "https://m.example.com:8443", "--port", "54999",
-             data=certificate + authority.text())
+             "--known-by", "OU=Vireo Manager", data=certificate + authority.text())
     assert host.read("pki/key.pem.new") is None
     assert os.stat(host.path("pki/key.pem")).st_mode & 0o777 == 0o600
     key = pki.run("openssl", "pkey", "-pubout", data=host.read("pki/key.pem").encode()).decode()
     assert pki.public_key(host.read("pki/cert.pem"), "x509") == key
     assert pki.public_key(request, "req") == key
     assert host.read("pki/ca.pem").strip() in authority.text()
-    assert "url=https://m.example.com:8443" in host.read("state/manager.conf")
+    assert host.read("state/manager.conf") == (
+        "[manager]\nurl=https://m.example.com:8443\nknown-by=OU=Vireo Manager;\n")
     # An administrator's file: the port changes and nothing else.
     assert "port=54999" in host.read("agent.conf") and "# mine" in host.read("agent.conf")
 
@@ -123,6 +124,18 @@ def test_a_key_without_its_certificate_yet_is_completed_by_the_same_certificate(
     host.run("enroll", "accept", data=certificate + authority.text())
     key = pki.run("openssl", "pkey", "-pubout", data=host.read("pki/key.pem").encode()).decode()
     assert pki.public_key(host.read("pki/cert.pem"), "x509") == key
+
+
+def test_what_the_manager_is_known_by_is_the_last_ones_word(host, authority):
+    """An older Manager says nothing about it: what an earlier one said does not count any more."""
+    certificate = host.enrol(authority) + authority.text()
+    for known, want in (("CN=engine.example.com", "known-by=CN=engine.example.com;\n"), (None, "")):
+        host.run("enroll", "accept", "--manager", "https://e", *(("--known-by", known) if known else ()),
+                 data=certificate)
+        assert host.read("state/manager.conf") == "[manager]\nurl=https://e\n" + want
+    for wrong in (("--known-by", "engine", "--manager", "https://e"), ("--known-by", "CN=engine")):
+        assert "--known-by" in host.run("enroll", "accept", *wrong, data=certificate, good=False)
+    assert "known-by" not in host.read("state/manager.conf")
 
 
 def test_what_does_not_fit_changes_nothing(host, authority, other, tmp_path):

@@ -33,6 +33,7 @@ def host(machine, packages):
                 "--out", "/tmp/host")
     machine.run("sh", "-ec", "cd /tmp/host; cp cacert.pem vdsmcert.pem /etc/pki/vdsm/certs/;"
                 "install -m 600 vdsmkey.pem " + KEY)
+    machine.run("sed", "-i", "s/^manager=.*/manager=OU=Vireo Manager/", "/etc/vireo/agent.conf")
     machine.run("systemctl", "start", UNIT)
     return machine
 
@@ -46,6 +47,15 @@ def test_a_host_as_the_package_leaves_it_is_well(host):
             "libvirt", "sanlock", "networks", "storage", "ports", "service"} == set(findings)
     assert ("ok", "port 54321 is served by vireo-agentd") in findings["ports"]
     assert ("ok", "port 54322 is served by vireo-imaged") in findings["ports"]
+
+
+def test_a_host_that_every_host_may_command_is_not_well(host):
+    host.run("sed", "-i", "s/^manager=.*/manager=/", "/etc/vireo/agent.conf")
+    try:
+        finding, text = finding_of(host, "certificate")
+        assert finding == "WRONG" and "every host of its authority may command this one" in text
+    finally:
+        host.run("sed", "-i", "s/^manager=.*/manager=OU=Vireo Manager/", "/etc/vireo/agent.conf")
 
 
 def test_without_a_certificate_it_says_how_to_get_one(host):

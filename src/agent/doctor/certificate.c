@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "agent/enroll/identity.h"
+#include "base/mark.h"
 
 /* By whom the Manager knows this host, and this host its Manager. */
 
@@ -109,6 +110,25 @@ static void check_authority(struct vr_doctor *doctor, const struct vr_identity_f
         vr_doctor_ok(doctor, "the Manager's authority is valid until %s", ends);
 }
 
+static void check_manager(struct vr_doctor *doctor)
+{
+    g_autofree char *manager = vr_identity_manager(doctor->config);
+    g_auto(GStrv) known_by = vr_identity_known_by(doctor->config);
+    g_autofree char *all = g_strjoinv(", ", known_by);
+    if (manager)
+        vr_doctor_ok(doctor, "the Manager is %s", manager);
+    else
+        vr_doctor_note(doctor, "The Manager's address is not known; nobody renews the certificate.");
+    if (*known_by)
+        vr_doctor_ok(doctor, "the Manager is known by %s; other hosts cannot command this one", all);
+    else
+        vr_doctor_wrong(doctor, NULL, NULL,
+                        "have a Manager with OU=" VR_MANAGER_UNIT " in its certificate connect once, "
+                        "or set manager=CN=... in [agent]: the name in the Manager's certificate",
+                        "Nothing is recorded about the Manager's certificate: every host of its "
+                        "authority may command this one.");
+}
+
 void vr_doctor_certificate(struct vr_doctor *doctor)
 {
     if (!doctor->config->certificate)
@@ -119,9 +139,5 @@ void vr_doctor_certificate(struct vr_doctor *doctor)
     check_key_file(doctor, &facts);
     check_certificate(doctor, &facts);
     vr_identity_facts_done(&facts);
-    g_autofree char *manager = vr_identity_manager(doctor->config);
-    if (manager)
-        vr_doctor_ok(doctor, "the Manager is %s", manager);
-    else
-        vr_doctor_note(doctor, "The Manager's address is not known; nobody renews the certificate.");
+    check_manager(doctor);
 }

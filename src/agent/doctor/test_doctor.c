@@ -130,6 +130,29 @@ static void test_certificates(struct host *host, const void *arg)
     }
 }
 
+static void test_manager(struct host *host, const void *arg)
+{
+    static const struct {
+        const char *recorded, *finding;
+    } rows[] = {
+        { NULL, "wrong Nothing is recorded about the Manager's certificate" },
+        { "[manager]\nurl=https://m\n", "wrong Nothing is recorded about the Manager's certificate" },
+        { "[manager]\nurl=https://m\nknown-by=OU=Vireo Manager\n",
+          "ok the Manager is known by OU=Vireo Manager; other hosts cannot command this one" },
+        { "[manager]\nknown-by=CN=engine\n", "ok the Manager is known by CN=engine;" },
+    };
+    host->pki = test_pki_new();
+    copy(host, host->pki->cert[PKI_SERVER], "cert.pem", 0644);
+    copy(host, host->pki->ca, "ca.pem", 0644);
+    copy(host, host->pki->key[PKI_SERVER], "key.pem", 0600);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (rows[i].recorded)
+            write_text(host, "state/manager.conf", rows[i].recorded);
+        run(host, vr_doctor_certificate, false);
+        expect(host, rows[i].finding);
+    }
+}
+
 static void test_open_key(struct host *host, const void *arg)
 {
     host->pki = test_pki_new();
@@ -171,6 +194,7 @@ static void test_failed_mending(struct host *host, const void *arg)
     copy(host, host->pki->cert[PKI_OLD], "cert.pem", 0644);
     copy(host, host->pki->ca, "ca.pem", 0644);
     copy(host, host->pki->key[PKI_OLD], "key.pem", 0600);
+    write_text(host, "state/manager.conf", "[manager]\nknown-by=CN=m\n");
     run(host, vr_doctor_certificate, true); /* enroll=/bin/false */
     expect(host, "wrong The certificate ended on");
     g_assert_cmpuint(host->doctor.wrong, ==, 1);
@@ -299,6 +323,7 @@ int main(int argc, char **argv)
         void (*run)(struct host *host, const void *arg);
     } tests[] = {
         { "/doctor/what is wrong with certificates", test_certificates },
+        { "/doctor/what the Manager is known by", test_manager },
         { "/doctor/a key that others can read is closed", test_open_key },
         { "/doctor/a key that waits for its place gets it", test_waiting_key },
         { "/doctor/a mending that fails leaves the finding", test_failed_mending },

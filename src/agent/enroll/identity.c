@@ -398,25 +398,65 @@ static char *manager_path(const struct vr_agent_config *config)
     return g_build_filename(config->state, "manager.conf", NULL);
 }
 
+/* Empty when there is none, or nothing that makes sense.  Owned. */
+static GKeyFile *read_manager(const struct vr_agent_config *config)
+{
+    GKeyFile *file = g_key_file_new();
+    g_autofree char *path = manager_path(config);
+    (void)g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL);
+    return file;
+}
+
+static bool write_manager(const struct vr_agent_config *config, GKeyFile *file,
+                          const char *const *known_by, struct vr_error **error)
+{
+    gsize size = 0;
+    g_autofree char *path = manager_path(config);
+    if (!vr_agent_known_by_fits(known_by)) {
+        vr_error_set(error, &fault_identity,
+                     "What the Manager is known by must be OU=unit or CN=name.");
+        return false;
+    }
+    if (*known_by)
+        g_key_file_set_string_list(file, "manager", "known-by", known_by,
+                                   g_strv_length((char **)(uintptr_t)known_by));
+    g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+    return replace(path, text, size, 0644, error);
+}
+
 char *vr_identity_manager(const struct vr_agent_config *config)
 {
-    g_autoptr(GKeyFile) file = g_key_file_new();
-    g_autofree char *path = manager_path(config);
-    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL))
-        return NULL;
+    g_autoptr(GKeyFile) file = read_manager(config);
     return g_key_file_get_string(file, "manager", "url", NULL);
 }
 
-bool vr_identity_set_manager(const struct vr_agent_config *config, const char *url,
-                             struct vr_error **error)
+char **vr_identity_known_by(const struct vr_agent_config *config)
 {
-    g_autofree char *path = manager_path(config);
+    g_autoptr(GKeyFile) file = read_manager(config);
+    if (*config->manager)
+        return g_strdupv(config->manager);
+    char **known_by = g_key_file_get_string_list(file, "manager", "known-by", NULL, NULL);
+    return known_by ? known_by : g_new0(char *, 1);
+}
+
+bool vr_identity_set_manager(const struct vr_agent_config *config, const char *url,
+                             const char *const *known_by, struct vr_error **error)
+{
+    static const char *const nothing[] = { NULL };
+    g_autoptr(GKeyFile) file = g_key_file_new();
     if (!g_str_has_prefix(url, "https://") || strlen(url) > 300 || strpbrk(url, " \t\r\n\"'\\")) {
         vr_error_set(error, &fault_identity, "The Manager's address must begin with https://.");
         return false;
     }
-    g_autofree char *text = g_strdup_printf("[manager]\nurl=%s\n", url);
-    return replace(path, text, strlen(text), 0644, error);
+    g_key_file_set_string(file, "manager", "url", url);
+    return write_manager(config, file, known_by ? known_by : nothing, error);
+}
+
+bool vr_identity_set_known_by(const struct vr_agent_config *config, const char *const *known_by,
+                              struct vr_error **error)
+{
+    g_autoptr(GKeyFile) file = read_manager(config);
+    return write_manager(config, file, known_by, error);
 }
 
 /* --- fingerprints --- */

@@ -8,7 +8,8 @@
  *               key + ".new" one that waits for its certificate
  *               certificate  signed by the Manager's authority
  *               ca           that authority
- *   STATE/manager.conf       [manager] url=  where certificates are renewed
+ *   STATE/manager.conf       [manager] url=       where certificates are renewed
+ *                                      known-by=  "OU=unit" and "CN=name" of its certificate
  *
  * Every file is whole or absent; a run that was killed is completed by the
  * next one.
@@ -63,8 +64,15 @@ bool vr_identity_expires(const struct vr_agent_config *config, int64_t *ret_expi
 
 /* The Manager's address, "https://NAME:PORT"; NULL when it is not known.  Owned. */
 char *vr_identity_manager(const struct vr_agent_config *config);
+/* What its certificate is known by (agent/config.h): of agent.conf, else what was recorded.  NULL
+ * ended and empty when nothing is; owned. */
+char **vr_identity_known_by(const struct vr_agent_config *config);
+/* Records both, of another Manager than before perhaps; @known_by is NULL when that is not known. */
 bool vr_identity_set_manager(const struct vr_agent_config *config, const char *url,
-                             struct vr_error **error);
+                             const char *const *known_by, struct vr_error **error);
+/* Records what it is known by, and keeps its address. */
+bool vr_identity_set_known_by(const struct vr_agent_config *config, const char *const *known_by,
+                              struct vr_error **error);
 
 /* SHA-256 of the first certificate in @pem, hex; NULL when there is none.  Owned. */
 char *vr_identity_fingerprint(const char *pem);

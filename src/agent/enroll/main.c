@@ -20,6 +20,7 @@
 #define RENEW_PATH "/ovirt-engine/services/host-renew"
 
 static char *config_path, *manager, *fingerprint, *name, *address;
+static char **known_by;
 static gboolean new_key, force;
 static int port, ssh_port = 22;
 
@@ -29,6 +30,8 @@ static const GOptionEntry entries[] = {
     { "manager", 'm', 0, G_OPTION_ARG_STRING, &manager,
       "register, accept: name or address of the Manager, with its port if that is not 443",
       "ADDRESS" },
+    { "known-by", 0, 0, G_OPTION_ARG_STRING_ARRAY, &known_by,
+      "accept: what the Manager's certificate towards hosts is known by", "OU=…|CN=…" },
     { "fingerprint", 'f', 0, G_OPTION_ARG_STRING, &fingerprint,
       "register: SHA-256 of the certificate of the Manager's authority", "SHA256:…" },
     { "name", 'n', 0, G_OPTION_ARG_STRING, &name, "register: what the host is to be called",
@@ -93,9 +96,12 @@ static bool set_port(const char *path, const struct vr_agent_config *config,
 
 static bool do_accept(const struct vr_agent_config *config, struct vr_error **error)
 {
+    const char *const *known = (const char *const *)known_by;
+    if (known && (!manager || !vr_agent_known_by_fits(known)))
+        return usage_error(error, "--known-by is OU=unit or CN=name and goes with --manager.");
     g_autofree char *pem = read_stdin(error);
     return !*error && vr_identity_accept(config, pem, error) &&
-           (!manager || vr_identity_set_manager(config, manager, error)) &&
+           (!manager || vr_identity_set_manager(config, manager, known, error)) &&
            set_port(config_path ? config_path : DEFAULT_CONFIG, config, error);
 }
 

@@ -165,6 +165,15 @@ static void say(const char *text)
     fflush(stdout);
 }
 
+/* A host that registers with its Manager again still knows it. */
+static bool set_manager(const struct vr_agent_config *config, const char *base,
+                        struct vr_error **error)
+{
+    g_autofree char *before = vr_identity_manager(config);
+    g_auto(GStrv) known_by = g_strcmp0(before, base) == 0 ? vr_identity_known_by(config) : NULL;
+    return vr_identity_set_manager(config, base, (const char *const *)known_by, error);
+}
+
 bool vr_register(const struct vr_agent_config *config, const struct vr_register *how,
                  struct vr_error **error)
 {
@@ -186,7 +195,7 @@ bool vr_register(const struct vr_agent_config *config, const struct vr_register 
         return false;
     g_strchomp(key);
     if (!vr_identity_trust(config, authority, error) ||
-        !vr_identity_set_manager(config, base, error) || !let_in(key, error))
+        !set_manager(config, base, error) || !let_in(key, error))
         return false;
     say("Its authority and its SSH key are trusted.");
     if (!send_request(config, how, base, authority, error))

@@ -79,6 +79,22 @@ static void storage_done(void *result, int code, const char *message, void *arg)
     vr_rpc_request_fail(request, code, message);
 }
 
+bool vr_agent_is_visitor(const struct vr_tls_peer *peer, void *arg)
+{
+    struct vr_agent *agent = arg;
+    return vr_access_is_visitor(agent->access, peer);
+}
+
+const char *vr_agent_refuse(const struct vr_verb *verb, const struct vr_tls_peer *peer,
+                            const char *address, void *arg)
+{
+    struct vr_agent *agent = arg;
+    const char *why = vr_access_refusal(verb);
+    if (why)
+        vr_access_tell(agent->access, verb, peer, address, g_get_monotonic_time());
+    return why;
+}
+
 void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb, void *params,
                      void *arg)
 {
@@ -86,7 +102,13 @@ void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb,
     const struct vr_verb_row *row = g_hash_table_lookup(agent->table, verb);
     vr_log_debug("%s (flow %s) from %s", verb->name, vr_rpc_request_correlation_id(request),
                  vr_rpc_request_peer(request));
-    vr_netconf_client(agent->netconf, vr_rpc_request_local(request));
+    if (!vr_rpc_request_is_of_visitor(request)) {
+        vr_netconf_client(agent->netconf, vr_rpc_request_local(request));
+    } else if (verb == &vr_verb_host_ping) {
+        /* While networks change this means that the Manager is heard, and another host is not it. */
+        vr_rpc_request_reply(request, NULL);
+        return;
+    }
     if (agent->storage && vr_storage_handles(verb)) {
         vr_storage_call(agent->storage, verb, params, storage_done, request);
         return;

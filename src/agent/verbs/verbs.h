@@ -10,6 +10,7 @@
  * A verb of the schema without a row answers 44.
  */
 
+#include "agent/access/access.h"
 #include "agent/config.h"
 #include "agent/devices/devices.h"
 #include "agent/domain/domain.h"
@@ -26,6 +27,7 @@ struct vr_agent {
     struct vr_domains *domains;
     struct vr_stats *stats;
     struct vr_netconf *netconf;
+    struct vr_access *access;
     struct vr_storage *storage; /* NULL: storage verbs answer 44 */
     struct vr_rpc_server *server;
     GHashTable *table; /* const struct vr_verb * -> const struct vr_verb_row * */
@@ -62,6 +64,10 @@ void vr_agent_init(struct vr_agent *agent);
 void vr_agent_done(struct vr_agent *agent);
 /* Adds the rows of one more table. */
 void vr_agent_add(struct vr_agent *agent, const struct vr_verb_row *rows);
+/* What the RPC server asks about its clients (struct vr_rpc_server_ops); @arg is the agent. */
+bool vr_agent_is_visitor(const struct vr_tls_peer *peer, void *arg);
+const char *vr_agent_refuse(const struct vr_verb *verb, const struct vr_tls_peer *peer,
+                            const char *address, void *arg);
 /* The handler of the RPC server; @arg is the struct vr_agent. */
 void vr_agent_handle(struct vr_rpc_request *request, const struct vr_verb *verb, void *params,
                      void *arg);
