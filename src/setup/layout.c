@@ -9,6 +9,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
+#include "base/mark.h"
 #include "setup/file.h"
 #include "setup/pgcluster.h"
 #include "setup/pki.h"
@@ -117,6 +118,7 @@ static void default_agent(GKeyFile *config, const char *state)
     set_path(config, "agent", "ca", state, "agent/pki/cacert.pem");
     set_path(config, "agent", "certificate", state, "agent/pki/vdsmcert.pem");
     set_path(config, "agent", "key", state, "agent/pki/vdsmkey.pem");
+    g_key_file_set_string(config, "agent", "manager", "OU=" VR_MANAGER_UNIT);
     g_key_file_set_string(config, "agent", "uuid", uuid);
     g_key_file_set_comment(config, "agent", "run-root",
                            " Where storage domains are mounted: /rhev/data-center of a real host.",
@@ -195,7 +197,7 @@ static bool make_manager_certificates(const struct vr_layout_options *options, c
     g_autofree char *client_key = g_build_filename(pki, "manager.key", NULL);
     request.certificate = client_certificate;
     request.key = client_key;
-    request.use = VR_PKI_CLIENT | VR_PKI_SERVER;
+    request.use = VR_PKI_CLIENT | VR_PKI_SERVER | VR_PKI_MANAGER;
     request.days = VR_PKI_HOST_DAYS;
     return vr_pki_ensure_certificate(&request, NULL, error);
 }

@@ -6,6 +6,7 @@
 
 #include <gnutls/crypto.h>
 
+#include "base/mark.h"
 #include "setup/file.h"
 
 /* A certificate or key of ours takes a few KiB. */
@@ -222,6 +223,15 @@ static bool has_use(gnutls_x509_crt_t certificate, const char *oid)
     }
 }
 
+static bool has_mark(gnutls_x509_crt_t certificate)
+{
+    char unit[64];
+    size_t size = sizeof(unit);
+    return gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME, 0,
+                                         0, unit, &size) == 0 &&
+           strcmp(unit, VR_MANAGER_UNIT) == 0;
+}
+
 /* Whether the certificate can stay as it is. */
 static bool still_good(const struct pair *pair, gnutls_x509_crt_t authority,
                        const struct vr_pki_request *request)
@@ -237,6 +247,9 @@ static bool still_good(const struct pair *pair, gnutls_x509_crt_t authority,
     if ((request->use & VR_PKI_SERVER) && !has_use(pair->certificate, GNUTLS_KP_TLS_WWW_SERVER))
         return false;
     if ((request->use & VR_PKI_CLIENT) && !has_use(pair->certificate, GNUTLS_KP_TLS_WWW_CLIENT))
+        return false;
+    /* One of a Manager that was installed before there was a mark is signed anew. */
+    if ((request->use & VR_PKI_MANAGER) && !has_mark(pair->certificate))
         return false;
     for (const char *const *name = request->names; name && *name; name++)
         if (!has_name(pair->certificate, *name))
@@ -272,6 +285,8 @@ int sign_leaf(gnutls_x509_crt_t leaf, const struct pair *ca, const struct vr_pki
         gnutls_x509_crt_get_dn_by_oid(ca->certificate, GNUTLS_OID_X520_ORGANIZATION_NAME, 0, 0,
                                       organization, &organization_size) == 0)
         rc = set_name(leaf, GNUTLS_OID_X520_ORGANIZATION_NAME, organization);
+    if (rc == 0 && (request->use & VR_PKI_MANAGER))
+        rc = set_name(leaf, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME, VR_MANAGER_UNIT);
     if (rc == 0)
         rc = set_name(leaf, GNUTLS_OID_X520_COMMON_NAME, request->common_name);
     if (rc == 0)

@@ -19,6 +19,9 @@
 enum vr_pki_use {
     VR_PKI_SERVER = 1, /* extended key usage: TLS server */
     VR_PKI_CLIENT = 2, /* extended key usage: TLS client */
+    /* The mark of the Manager (base/mark.h), whose owner commands every host.  Only
+     * vr_pki_ensure_certificate() gives it. */
+    VR_PKI_MANAGER = 4,
 };
 
 /* RSA bits of every key: 3072 is GnuTLS' "high", good beyond the CA's 10 years. */
@@ -74,6 +77,7 @@ struct vr_pki_certificate {
     char *pem;
     char *subject;      /* RFC 4514 */
     char *organization; /* or NULL */
+    char *unit;         /* the first organizational one, or NULL */
     char *common_name;  /* or NULL */
     char *fingerprint;  /* SHA-256 of the whole, hex */
     char *key_id;       /* SHA-256 of its SubjectPublicKeyInfo, hex */
@@ -83,7 +87,8 @@ void vr_pki_certificate_clear(struct vr_pki_certificate *certificate);
 
 /*
  * Signs for the key of @request what @wanted says (its file names and key_bits do not count), but
- * for no longer than the authority itself lives.  Nothing but the key comes from the request.
+ * for no longer than the authority itself lives.  Nothing but the key comes from the request, and
+ * VR_PKI_MANAGER is left out: who asks is a host.
  */
 bool vr_pki_sign(const char *request, const struct vr_pki_request *wanted,
                  struct vr_pki_certificate *ret, struct vr_error **error);

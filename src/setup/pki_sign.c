@@ -82,6 +82,7 @@ void vr_pki_certificate_clear(struct vr_pki_certificate *certificate)
     g_free(certificate->pem);
     g_free(certificate->subject);
     g_free(certificate->organization);
+    g_free(certificate->unit);
     g_free(certificate->common_name);
     g_free(certificate->fingerprint);
     g_free(certificate->key_id);
@@ -116,6 +117,7 @@ static bool describe(gnutls_x509_crt_t certificate, struct vr_pki_certificate *r
             .pem = g_strndup((char *)pem.data, pem.size),
             .subject = g_strndup((char *)subject.data, subject.size),
             .organization = part_of_name(certificate, GNUTLS_OID_X520_ORGANIZATION_NAME),
+            .unit = part_of_name(certificate, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME),
             .common_name = part_of_name(certificate, GNUTLS_OID_X520_COMMON_NAME),
             .fingerprint = hex_of(digest, size),
             .key_id = id_of(key),
@@ -156,6 +158,7 @@ bool vr_pki_sign(const char *request, const struct vr_pki_request *wanted,
     if (strlen(wanted->common_name) > 64)
         return unwanted(error, "the host's name or address is longer than 64 bytes");
     struct vr_pki_request fitting = *wanted;
+    fitting.use &= ~(unsigned)VR_PKI_MANAGER;
     time_t left = gnutls_x509_crt_get_expiration_time(ca.certificate) - time(NULL);
     if (left < DAY)
         return unwanted(error, "the certificate authority has expired");

@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mark.h"
+#include "setup/pki.h"
+
 #define BITS 2048
 
 static const char *const manager_names[] = { "manager.example.com", NULL };
@@ -125,6 +128,31 @@ static void test_settings(void)
     remove_state(state);
 }
 
+/* The Manager's certificate has the mark, no other one has it, and this machine's agent knows. */
+static void test_mark(void)
+{
+    static const struct {
+        const char *file;
+        bool marked;
+    } rows[] = {
+        { "pki/manager.pem", true }, { "pki/https.pem", false }, { "agent/pki/vdsmcert.pem", false }
+    };
+    vr_auto_error struct vr_error *error = NULL;
+    char *state = new_state();
+    init(state, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct vr_pki_certificate certificate = { 0 };
+        g_autofree char *pem = content(state, rows[i].file);
+        g_assert_true(vr_pki_describe(pem, &certificate, &error));
+        g_assert_cmpstr(certificate.common_name, ==, manager_names[0]);
+        g_assert_cmpstr(certificate.unit, ==, rows[i].marked ? VR_MANAGER_UNIT : NULL);
+        vr_pki_certificate_clear(&certificate);
+    }
+    g_autofree char *agent = content(state, "agent.conf");
+    g_assert_nonnull(strstr(agent, "\nmanager=OU=" VR_MANAGER_UNIT "\n"));
+    remove_state(state);
+}
+
 static void test_password(void)
 {
     char *one = new_state(), *two = new_state();
@@ -186,6 +214,7 @@ int main(int argc, char **argv)
                     test_whole_and_kept);
     g_test_add_func("/layout/a killed run is completed by the next", test_completed);
     g_test_add_func("/layout/settings change what they name and keep the rest", test_settings);
+    g_test_add_func("/layout/the Manager's certificate alone has the mark", test_mark);
     g_test_add_func("/layout/every state folder has a password of its own", test_password);
     g_test_add_func("/layout/a host is enrolled by an authority that exists", test_enrol);
     g_test_add_func("/layout/a Manager alone gets nothing of a package or an agent",

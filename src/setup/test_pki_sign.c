@@ -7,6 +7,8 @@
 
 #include <gnutls/x509.h>
 
+#include "base/mark.h"
+
 static char *folder; /* with an authority */
 
 static void must(bool good, struct vr_error *error)
@@ -26,7 +28,7 @@ static char *greedy_request(unsigned bits, gnutls_pk_algorithm_t algorithm)
     gnutls_x509_privkey_init(&key);
     gnutls_x509_crq_init(&crq);
     g_assert_cmpint(gnutls_x509_privkey_generate(key, algorithm, bits, 0), ==, 0);
-    g_assert_cmpint(gnutls_x509_crq_set_dn(crq, "CN=manager.example.com,O=Evil", NULL), ==, 0);
+    g_assert_cmpint(gnutls_x509_crq_set_dn(crq, "CN=manager.example.com,OU=" VR_MANAGER_UNIT ",O=Evil", NULL), ==, 0);
     g_assert_cmpint(gnutls_x509_crq_set_version(crq, 1), ==, 0);
     g_assert_cmpint(gnutls_x509_crq_set_subject_alt_name(crq, GNUTLS_SAN_DNSNAME,
                                                          "manager.example.com", 19, 0), ==, 0);
@@ -58,13 +60,15 @@ static void test_only_the_key_is_taken(void)
     vr_auto_error struct vr_error *error = NULL;
     g_autofree char *request = greedy_request(2048, GNUTLS_PK_RSA);
     g_autofree char *key_id = NULL;
-    const struct vr_pki_request want = wanted();
+    struct vr_pki_request want = wanted();
     struct vr_pki_certificate made = { 0 }, read = { 0 };
+    want.use |= VR_PKI_MANAGER; /* nor from a mistake of ours */
     must(vr_pki_request_key(request, &key_id, &error), error);
     must(vr_pki_sign(request, &want, &made, &error), error);
     g_assert_cmpstr(made.key_id, ==, key_id);
     g_assert_cmpstr(made.subject, ==, "CN=192.0.2.7,O=Example");
     g_assert_cmpstr(made.organization, ==, "Example");
+    g_assert_null(made.unit);
     int64_t left = made.expires - time(NULL);
     g_assert_cmpint(left / 86400, >=, 99);
     g_assert_cmpint(left / 86400, <=, 100);
