@@ -143,7 +143,9 @@ def test_a_bare_machine_becomes_a_host(site, api, machine, package, add):
     text = machine.run("openssl", "x509", "-noout", "-text", "-in",
                        "/etc/pki/vdsm/certs/vdsmcert.pem")
     assert "IP Address:127.0.0.1" in text and "DNS:" not in text
-    assert "url=https://127.0.0.1:%d" % site.port in machine.read("/var/lib/vireo-agent/manager.conf")
+    recorded = machine.read("/var/lib/vireo-agent/manager.conf")
+    assert "url=https://127.0.0.1:%d" % site.port in recorded
+    assert "known-by=OU=Vireo Manager;" in recorded
 
 
 def secrets_in(site, word):

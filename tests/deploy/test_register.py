@@ -193,11 +193,14 @@ def test_a_host_registers_itself_and_is_approved(site, api, prepared, pending):
     api.action(host.path + "/approve", {"cluster": {"name": "Default"}})
     host.wait("up")
     assert host.events(498)
+    recorded = prepared.read("/var/lib/vireo-agent/manager.conf")
+    assert "known-by=OU=Vireo Manager;" in recorded
     # Registering once more is an error now.
     said = vireo_agentd(prepared, "register", "--manager", "127.0.0.1:%d" % site.port,
                         "--fingerprint", "SHA256:" + pki.fingerprint(site.path("pki", "ca.pem")),
                         check=False)
     assert "is a host already" in said
+    assert prepared.read("/var/lib/vireo-agent/manager.conf") == recorded
     host.remove()
 
 

@@ -350,7 +350,7 @@ static void accept_with(struct vr_job_run *run, struct vr_errand *errand)
     g_autofree char *both = g_strconcat(context->certificate, context->authority, NULL);
     g_autofree char *port = g_strdup_printf("%u", target_of(run, host).port);
     const char *pairs[] = { "certificate", both, "manager_url", errand->offer.manager_url,
-                            "port",        port, NULL };
+                            "known_by", errand->offer.known_by, "port", port, NULL };
     run_script(run, host, NULL, deploy_sh_accept, pairs, script_ended);
 }
 

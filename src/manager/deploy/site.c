@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/mark.h"
 #include "gen/config.h"
 #include "gen/faults.h"
 #include "setup/pki.h"
@@ -34,7 +35,7 @@ struct token {
 struct vr_deploy_site {
     const struct vr_config *config;
     char *authority, *ca, *https_certificate, *certificate, *key, *packages, *name;
-    char *ssh_key;
+    char *ssh_key, *known_by;
     struct vr_mutex lock; /* a leaf; over what follows */
     GCond told;
     unsigned port;        /* 0: not known yet */
@@ -49,6 +50,23 @@ static void token_free(gpointer data)
     struct token *token = data;
     g_free(token->path);
     g_free(token);
+}
+
+/* By what hosts tell our certificate from theirs: its mark, else its name, which no host's may have.
+ * Owned. */
+static char *known_by(const char *pem)
+{
+    struct vr_pki_certificate certificate = { 0 };
+    vr_auto_error struct vr_error *error = NULL;
+    char *text = NULL;
+    if (pem && vr_pki_describe(pem, &certificate, &error)) {
+        if (g_strcmp0(certificate.unit, VR_MANAGER_UNIT) == 0)
+            text = g_strconcat("OU=", certificate.unit, NULL);
+        else if (certificate.common_name)
+            text = g_strconcat("CN=", certificate.common_name, NULL);
+    }
+    vr_pki_certificate_clear(&certificate);
+    return text ? text : g_strdup("");
 }
 
 struct vr_deploy_site *vr_deploy_site_new(const struct vr_deploy_site_options *options)
@@ -66,6 +84,7 @@ struct vr_deploy_site *vr_deploy_site_new(const struct vr_deploy_site_options *o
         site->ssh_key = vr_pki_openssh_key(options->certificate);
     if (site->ssh_key)
         g_strchomp(site->ssh_key);
+    site->known_by = known_by(options->certificate);
     vr_mutex_init(&site->lock);
     g_cond_init(&site->told);
     site->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, token_free);
@@ -86,6 +105,7 @@ void vr_deploy_site_free(struct vr_deploy_site *site)
     g_free(site->packages);
     g_free(site->name);
     g_free(site->ssh_key);
+    g_free(site->known_by);
     g_free(site->summed_path);
     g_free(site->sum);
     g_hash_table_destroy(site->tokens);
@@ -256,6 +276,7 @@ static void make_offer(struct vr_deploy_site *site, struct vr_errand_offer *offe
     offer->manager_url = vr_deploy_site_url(site);
     offer->authority = g_strdup(site->ca);
     offer->ssh_key = g_strdup(site->ssh_key);
+    offer->known_by = g_strdup(site->known_by);
     if (!offer->manager_url)
         vr_error_set(&offer->error, &vr_fault_host_install_failed,
                      "The Manager is still starting; try again.");

@@ -42,6 +42,7 @@ static void offer_clear(struct vr_errand_offer *offer)
     g_free(offer->manager_url);
     g_free(offer->authority);
     g_free(offer->ssh_key);
+    g_free(offer->known_by);
     g_free(offer->url);
     g_free(offer->sha256);
     g_free(offer->version);

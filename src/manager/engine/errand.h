@@ -49,6 +49,7 @@ struct vr_errand_offer {
     char *manager_url; /* "https://manager.example.com:8443" */
     char *authority;   /* PEM that the Manager's HTTPS certificate is checked with */
     char *ssh_key;     /* "ssh-rsa AAAA… vireo-manager" */
+    char *known_by;    /* our certificate towards hosts: "OU=unit", "CN=name"; "" without one */
     char *url, *sha256, *version; /* of the agent's package */
 };
 
