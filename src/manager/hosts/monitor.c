@@ -194,7 +194,8 @@ static void capabilities_answer(struct vr_engine *engine, const void *result, in
     if (!unfit && status == VR_HOST_STATUS_NON_OPERATIONAL &&
         (detail = links_down(engine, host)) != NULL)
         unfit = VR_UNFIT_NIC_DOWN;
-    if (unfit)
+    /* One that leaves goes on into maintenance: it takes no more machines as it is. */
+    if (unfit && status != VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE)
         vr_hosts_set_unfit(txn, monitor->host_id, unfit, detail);
     vr_txn_commit(txn, NULL, NULL);
     vr_vms_host_changed(engine, monitor->host_id);

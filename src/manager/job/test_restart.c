@@ -448,6 +448,32 @@ static void test_error(void) VR_NO_THREAD_SAFETY
     end(fake);
 }
 
+/* A host on its way into maintenance that turns out to be unfit goes on its way. */
+static void test_leaving(void) VR_NO_THREAD_SAFETY
+{
+    g_autoptr(GArray) changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    add_site(changes);
+    struct vr_vm *vm = read_json(&vr_type_vm, VM_JSON("up", ""), VR_JSON_STORE);
+    VR_CLEAR(vm, job);
+    add(changes, VR_KIND_VM, vm);
+    host.has_vm = true;
+    struct fake *fake = start_with(changes);
+    struct vr_txn *txn = vr_txn_new(fake->engine);
+    struct vr_cluster *cluster = VR_EDIT(txn, CLUSTER, cluster, CLUSTER);
+    VR_SET(VR_SUB(cluster, version, version), minor, 9); /* newer than the host */
+    VR_SET(VR_EDIT(txn, HOST, host, HOST), status, VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE);
+    vr_txn_commit(txn, NULL, NULL);
+    vr_engine_host_state(fake->engine, HOST, true, NULL);
+    pass(fake, 20000, true);
+    const struct vr_host *seen = VR_PEEK(fake->committed, HOST, host, HOST);
+    g_assert_cmpint(seen->status, ==, VR_HOST_STATUS_PREPARING_FOR_MAINTENANCE);
+    host.has_vm = false;
+    pass(fake, 60000, true);
+    seen = VR_PEEK(fake->committed, HOST, host, HOST);
+    g_assert_cmpint(seen->status, ==, VR_HOST_STATUS_MAINTENANCE);
+    end(fake);
+}
+
 /* A job type that is new has to show that it survives a restart. */
 static void test_all(void)
 {
@@ -469,6 +495,7 @@ int main(int argc, char **argv)
     g_test_add_func("/restart/a job goes on when its host comes late", test_late);
     g_test_add_func("/restart/a job goes by its host's absence when the grace is over", test_never);
     g_test_add_func("/restart/an election that a kill prevented is held when a host comes", test_spm);
+    g_test_add_func("/restart/an unfit host goes on into maintenance", test_leaving);
     g_test_add_func("/restart/a host in Error stays so for its time", test_error);
     return g_test_run();
 }
