@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines on a real libvirt and QEMU: they start, survive their agent, and end with a reason."""
 
+import select
 import subprocess
 
 import pytest
@@ -45,6 +46,35 @@ def test_a_machine_boots_and_its_serial_port_is_logged(host, sector):
     client.call("VM.destroy", vmID=vm)
     assert client.call("Host.getVMList") == []
     assert "boots" not in host.virsh("list", "--name")
+
+
+# A start takes about a third of a second here; it is met at every moment of it, and twice.
+MOMENTS = [0.015 * moment for moment in range(24)] * 2
+
+
+def test_a_machine_that_is_destroyed_while_it_starts_is_gone(host):
+    client = host.client()
+    for moment in MOMENTS:
+        vm, xml = machines.domain("early", graphics="")
+        machines.create(client, vm, xml)
+        select.select([], [], [], moment)
+        client.call("VM.destroy", vmID=vm)
+        assert client.call("Host.getVMList") == [], moment
+
+
+def test_a_machine_that_ends_while_it_starts_is_down(host):
+    client = host.client()
+
+    def is_down():
+        return client.call("Host.getVMList")[0]["status"] == "Down"
+    for moment in MOMENTS:
+        vm, xml = machines.domain("early", graphics="")
+        machines.create(client, vm, xml)
+        select.select([], [], [], moment)
+        wait_until(lambda: "failed to get domain" not in host.virsh("destroy", vm) or is_down(), 60,
+                   "it does not start")
+        wait_until(is_down, 20, "it is not down, %s" % moment)
+        client.call("VM.destroy", vmID=vm)
 
 
 def test_a_machine_survives_kill_9_of_the_agent(host, sector):

@@ -124,6 +124,17 @@ static bool start(struct vr_domains *domains, struct vr_creation *creation, cons
     return true;
 }
 
+/* Whether it has ended.  Where libvirt does not say, the next connection will (recover.c). */
+static bool is_gone(struct vr_domains *domains, const struct vr_vm *vm)
+{
+    vr_auto_error struct vr_error *error = NULL;
+    vr_auto_conn virConnectPtr conn = vr_connection_get(domains, &error);
+    vr_auto_dom virDomainPtr dom = conn ? virDomainLookupByUUIDString(conn, vm->id) : NULL;
+    if (dom)
+        return virDomainIsActive(dom) == 0;
+    return conn && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+}
+
 static void launched(struct vr_domains *domains, struct vr_creation *creation)
 {
     struct vr_vm *vm = creation->vm;
@@ -143,14 +154,13 @@ static void launched(struct vr_domains *domains, struct vr_creation *creation)
         vr_vm_set_state(domains, vm, VR_STATE_POWERING_UP);
     vr_mutex_unlock(&domains->lock);
     vr_record_write(domains, vm);
-    if (!dom) {
-        vr_event_ended(domains, vm, VR_ENDING_FAILED); /* it ended before we looked */
-        return;
-    }
-    if (destroy)
-        virDomainDestroy(dom);
-    else
+    /* Whoever heard of its end before now left it to its creator to tell. */
+    if (is_gone(domains, vm))
+        vr_event_ended(domains, vm, VR_ENDING_FAILED);
+    else if (!destroy)
         vr_vm_announce(domains, vm);
+    else if (dom)
+        virDomainDestroy(dom);
 }
 
 static void failed(struct vr_domains *domains, struct vr_vm *vm, const struct vr_error *error)
