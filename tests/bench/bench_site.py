@@ -14,6 +14,7 @@ import argparse
 import base64
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -34,7 +35,6 @@ from vireolab import StepFailed  # noqa: E402
 from vireolab.site import Site, free_port  # noqa: E402
 
 ADDRESS = "127.0.0.1"
-FLEET_PORT = 20000  # below the ports that the system gives out
 HOSTS_PER_PROCESS = 5000
 POLL_SECONDS = 15  # NumberVmRefreshesBeforeSave times VdsRefreshRate
 TICK = os.sysconf("SC_CLK_TCK")
@@ -106,6 +106,24 @@ class Usage:
 
 # --- the hosts ------------------------------------------------------------------------------------
 
+def is_free(port):
+    with socket.socket() as taken:
+        try:
+            taken.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count):
+    """The first of @count ports in a row that nobody has, below those that the system gives out."""
+    for _ in range(100):
+        first = random.randrange(10000, 32768 - count)
+        if all(is_free(port) for port in range(first, first + count)):
+            return first
+    raise StepFailed("no %d ports in a row are free on %s" % (count, ADDRESS), "what listens there?")
+
+
 class Fleet:
     """Processes with simulated hosts."""
 
@@ -116,6 +134,7 @@ class Fleet:
         self.command = [os.path.join(BUILD, "tests", "bench", "fleet"), "--answers", folder,
                         "--vms", str(vms // hosts)]
         self.hosts, self.site, self.processes = hosts, site, []
+        self.port = free_ports(hosts)
 
     def start(self):
         pki = self.site.path("agent", "pki")
@@ -124,7 +143,7 @@ class Fleet:
             self.processes.append(subprocess.Popen(self.command + [
                 "--ca", os.path.join(pki, "cacert.pem"),
                 "--certificate", os.path.join(pki, "vdsmcert.pem"),
-                "--key", os.path.join(pki, "vdsmkey.pem"), "--port", str(FLEET_PORT + first),
+                "--key", os.path.join(pki, "vdsmkey.pem"), "--port", str(self.port + first),
                 "--first", str(first), "--hosts", str(count)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         for process in self.processes:
@@ -314,7 +333,7 @@ def small_site(folder, hosts, vms, requests):
         database = sum(memory(pid, "RssAnon") for pid in children(manager.pid))
         row("Manager memory, empty", "< 60 MiB", "%.0f MiB" % memory(manager.pid),
             "its PostgreSQL takes %.0f MiB of its own" % database)
-        population.populate(manager.site.api(), manager.run, hosts, vms, ADDRESS, FLEET_PORT)
+        population.populate(manager.site.api(), manager.run, hosts, vms, ADDRESS, fleet.port)
         fleet.start()
         manager.stop()
         manager.start()
@@ -335,7 +354,7 @@ def large_site(folder, hosts, vms, seconds, poll=POLL_SECONDS, requests=0):
     fleet = Fleet(folder, manager.site, hosts, vms)
     try:
         manager.start()
-        population.populate(manager.site.api(), manager.run, hosts, vms, ADDRESS, FLEET_PORT)
+        population.populate(manager.site.api(), manager.run, hosts, vms, ADDRESS, fleet.port)
         fleet.start()
         manager.stop()
         say("the Manager starts and connects")
