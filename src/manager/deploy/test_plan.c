@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/codec.h"
-#include "manager/engine/fake.h"
+#include "manager/engine/fake_site.h"
 #include "manager/deploy/internal.h"
 
 /* What is made of a host's report of its networks; a host says what it likes. */
@@ -8,36 +8,26 @@
 const struct vr_module *const vr_modules[] = { NULL };
 const struct vr_job_type *const vr_job_types[] = { NULL };
 
-static void add(GArray *changes, int kind, void *object)
-{
-    g_array_append_val(changes, ((struct vr_change){ kind, (char *)(uintptr_t)vr_id(object), object }));
-}
-
 /* A cluster whose management network is "mgmt". */
 static struct fake *site(void) VR_REQUIRES(vr_role_engine)
 {
-    GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    GArray *changes = site_new();
     struct vr_network *network = VR_NEW(network);
     VR_SET_STRING(network, id, "n");
     VR_SET_STRING(network, name, "mgmt");
-    add(changes, VR_KIND_NETWORK, network);
+    site_add(changes, VR_KIND_NETWORK, network);
     struct vr_cluster_network *link = VR_NEW(cluster_network);
     VR_SET_STRING(link, id, "cn");
     VR_SET_LINK(link, cluster, cluster, "c");
     VR_SET_LINK(link, network, network, "n");
     VR_SET(link, management, true);
-    add(changes, VR_KIND_CLUSTER_NETWORK, link);
+    site_add(changes, VR_KIND_CLUSTER_NETWORK, link);
     struct vr_host *host = VR_NEW(host);
     VR_SET_STRING(host, id, "h");
     VR_SET_STRING(host, address, "192.0.2.11");
     VR_SET_LINK(host, cluster, cluster, "c");
-    add(changes, VR_KIND_HOST, host);
-    struct fake *fake = fake_new(changes);
-    for (unsigned i = 0; i < changes->len; i++)
-        vr_unref((void *)(uintptr_t)g_array_index(changes, struct vr_change, i).after);
-    g_array_free(changes, TRUE);
-    fake_settle(fake);
-    return fake;
+    site_add(changes, VR_KIND_HOST, host);
+    return site_start(changes);
 }
 
 #define WITH_ADDRESS "'addr':'192.0.2.11','netmask':'255.255.255.0','ipv4addrs':['192.0.2.11/24']"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/disks/internal.h"
-#include "manager/engine/fake.h"
+#include "manager/engine/fake_site.h"
 
 /* What hosts say of the size of disks: believed for the disks of the machine alone, and kept when it
  * is worth a commit. */
@@ -11,11 +11,6 @@ const struct vr_job_type *const vr_job_types[] = { NULL };
 #define MIB ((int64_t)1 << 20)
 #define GIB (1024 * MIB)
 
-static void add(GArray *changes, int kind, void *object)
-{
-    g_array_append_val(changes, ((struct vr_change){ kind, (char *)(uintptr_t)vr_id(object), object }));
-}
-
 static void add_disk(GArray *changes, const char *id, const char *vm_id)
 {
     struct vr_disk *disk = VR_NEW(disk);
@@ -24,31 +19,27 @@ static void add_disk(GArray *changes, const char *id, const char *vm_id)
     VR_SET(disk, provisioned_size, 16 * GIB);
     VR_SET(disk, actual_size, 2 * GIB);
     VR_SET(disk, total_size, 2 * GIB);
-    add(changes, VR_KIND_DISK, disk);
+    site_add(changes, VR_KIND_DISK, disk);
     struct vr_disk_attachment *attachment = VR_NEW(disk_attachment);
     VR_SET_STRING(attachment, id, id);
     VR_SET_LINK(attachment, disk, disk, id);
     VR_SET_LINK(attachment, vm, vm, vm_id);
-    add(changes, VR_KIND_DISK_ATTACHMENT, attachment);
+    site_add(changes, VR_KIND_DISK_ATTACHMENT, attachment);
 }
 
 static struct fake *site(void) VR_REQUIRES(vr_role_engine);
 static struct fake *site(void)
 {
-    g_autoptr(GArray) changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    GArray *changes = site_new();
     static const char *const vms[] = { "mine", "other" };
     for (unsigned i = 0; i < G_N_ELEMENTS(vms); i++) {
         struct vr_vm *vm = VR_NEW(vm);
         VR_SET_STRING(vm, id, vms[i]);
-        add(changes, VR_KIND_VM, vm);
+        site_add(changes, VR_KIND_VM, vm);
     }
     add_disk(changes, "d", "mine");
     add_disk(changes, "foreign", "other");
-    struct fake *fake = fake_new(changes);
-    for (unsigned i = 0; i < changes->len; i++)
-        vr_unref((void *)(uintptr_t)g_array_index(changes, struct vr_change, i).after);
-    fake_settle(fake);
-    return fake;
+    return site_start(changes);
 }
 
 static const struct row {

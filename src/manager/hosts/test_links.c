@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/engine/fake.h"
+#include "manager/engine/fake_site.h"
 #include "manager/deploy/deploy.h"
 #include "manager/hosts/internal.h"
 #include "manager/storage/storage.h"
@@ -88,28 +88,23 @@ struct host {
     struct load load;
 };
 
-static void add(GArray *changes, int kind, void *object)
-{
-    g_array_append_val(changes, ((struct vr_change){ kind, (char *)(uintptr_t)vr_id(object), object }));
-}
-
 static struct fake *site(void) VR_REQUIRES(vr_role_engine)
 {
-    GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    GArray *changes = site_new();
     struct vr_cluster *cluster = VR_NEW(cluster);
     VR_SET_STRING(cluster, id, "cluster");
-    add(changes, VR_KIND_CLUSTER, cluster);
+    site_add(changes, VR_KIND_CLUSTER, cluster);
     struct vr_host *host = VR_NEW(host);
     VR_SET_STRING(host, id, "host");
     VR_SET_STRING(host, name, "host");
     VR_SET_LINK(host, cluster, cluster, "cluster");
     VR_SET(host, status, VR_HOST_STATUS_UNASSIGNED);
-    add(changes, VR_KIND_HOST, host);
+    site_add(changes, VR_KIND_HOST, host);
     for (unsigned i = 0; i < G_N_ELEMENTS(networks); i++) {
         struct vr_network *network = VR_NEW(network);
         VR_SET_STRING(network, id, networks[i].name);
         VR_SET_STRING(network, name, networks[i].name);
-        add(changes, VR_KIND_NETWORK, network);
+        site_add(changes, VR_KIND_NETWORK, network);
         struct vr_cluster_network *attached = VR_NEW(cluster_network);
         VR_SET_STRING(attached, id, networks[i].name);
         VR_SET_LINK(attached, cluster, cluster, "cluster");
@@ -118,14 +113,9 @@ static struct fake *site(void) VR_REQUIRES(vr_role_engine)
         VR_SET(attached, status,
                networks[i].operational ? VR_NETWORK_STATUS_OPERATIONAL
                                        : VR_NETWORK_STATUS_NON_OPERATIONAL);
-        add(changes, VR_KIND_CLUSTER_NETWORK, attached);
+        site_add(changes, VR_KIND_CLUSTER_NETWORK, attached);
     }
-    struct fake *fake = fake_new(changes);
-    for (unsigned i = 0; i < changes->len; i++)
-        vr_unref((void *)(uintptr_t)g_array_index(changes, struct vr_change, i).after);
-    g_array_free(changes, TRUE);
-    fake_settle(fake);
-    return fake;
+    return site_start(changes);
 }
 
 /* --- what the host answers --- */

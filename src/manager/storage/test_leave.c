@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/engine/fake.h"
+#include "manager/engine/fake_site.h"
 #include "manager/storage/internal.h"
 
 /* Who is told what when a domain goes into maintenance. */
@@ -15,11 +15,6 @@ const struct vr_data_center *vr_hosts_data_center(struct vr_engine *engine, cons
 }
 
 /* --- a site: the SPM, another host, a lost one and one of another data centre --- */
-
-static void add(GArray *changes, int kind, void *object)
-{
-    g_array_append_val(changes, ((struct vr_change){ kind, (char *)(uintptr_t)vr_id(object), object }));
-}
 
 static struct vr_storage_domain *domain_new(const char *id, const char *path,
                                             enum vr_storage_domain_status status)
@@ -68,34 +63,29 @@ static const struct row {
 static struct fake *site(const struct row *row) VR_REQUIRES(vr_role_engine)
 {
     static const char *const names[] = { "far", "lost", "other", "spm" };
-    GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    GArray *changes = site_new();
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         struct vr_host *host = VR_NEW(host);
         VR_SET_STRING(host, id, names[i]);
         VR_SET(host, host_id, (int64_t)i + 1);
         VR_SET(host, status, i == 1 ? VR_HOST_STATUS_NON_RESPONSIVE : VR_HOST_STATUS_UP);
-        add(changes, VR_KIND_HOST, host);
+        site_add(changes, VR_KIND_HOST, host);
     }
     elsewhere = VR_NEW(data_center);
     VR_SET_STRING(elsewhere, id, "elsewhere");
-    add(changes, VR_KIND_DATA_CENTER, elsewhere);
+    site_add(changes, VR_KIND_DATA_CENTER, elsewhere);
     center = VR_NEW(data_center);
     VR_SET_STRING(center, id, "dc");
     VR_SET(center, pool_created, true);
     VR_SET_LINK(center, master_storage_domain, storage_domain, row->last ? "ours" : "second");
-    add(changes, VR_KIND_DATA_CENTER, center);
-    add(changes, VR_KIND_STORAGE_DOMAIN,
-        domain_new("ours", "/a", VR_STORAGE_DOMAIN_STATUS_PREPARING_FOR_MAINTENANCE));
+    site_add(changes, VR_KIND_DATA_CENTER, center);
+    site_add(changes, VR_KIND_STORAGE_DOMAIN,
+             domain_new("ours", "/a", VR_STORAGE_DOMAIN_STATUS_PREPARING_FOR_MAINTENANCE));
     struct vr_storage_domain *second = domain_new("second", row->path, row->neighbour);
     if (row->busy)
         VR_SET_LINK(second, job, job, "job");
-    add(changes, VR_KIND_STORAGE_DOMAIN, second);
-    struct fake *fake = fake_new(changes);
-    for (unsigned i = 0; i < changes->len; i++)
-        vr_unref((void *)(uintptr_t)g_array_index(changes, struct vr_change, i).after);
-    g_array_free(changes, TRUE);
-    fake_settle(fake);
-    return fake;
+    site_add(changes, VR_KIND_STORAGE_DOMAIN, second);
+    return site_start(changes);
 }
 
 static void count(struct vr_engine *engine, void *arg)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/engine/fake.h"
+#include "manager/engine/fake_site.h"
 #include "manager/storage/internal.h"
 
 /* What hosts report of a domain, and who gets the blame. */
@@ -41,36 +41,27 @@ void spm_give_back(struct vr_engine *engine, const char *data_center_id, const c
 
 /* --- a site of two hosts that are up, one that is lost, and one domain --- */
 
-static void add(GArray *changes, int kind, void *object)
-{
-    g_array_append_val(changes, ((struct vr_change){ kind, (char *)(uintptr_t)vr_id(object), object }));
-}
-
 static struct fake *site(void) VR_REQUIRES(vr_role_engine)
 {
     static const char *const names[] = { "a", "b", "lost" };
-    GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    GArray *changes = site_new();
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         struct vr_host *host = VR_NEW(host);
         VR_SET_STRING(host, id, names[i]);
         VR_SET(host, status, i < 2 ? VR_HOST_STATUS_UP : VR_HOST_STATUS_NON_RESPONSIVE);
-        add(changes, VR_KIND_HOST, host);
+        site_add(changes, VR_KIND_HOST, host);
     }
     center = VR_NEW(data_center);
     VR_SET_STRING(center, id, "dc");
     VR_SET(center, pool_created, true);
-    add(changes, VR_KIND_DATA_CENTER, center);
+    site_add(changes, VR_KIND_DATA_CENTER, center);
     struct vr_storage_domain *domain = VR_NEW(storage_domain);
     VR_SET_STRING(domain, id, "sd");
     VR_SET_STRING(domain, name, "data");
     VR_SET_LINK(domain, data_center, data_center, "dc");
     VR_SET(domain, pool_status, VR_STORAGE_DOMAIN_STATUS_ACTIVE);
-    add(changes, VR_KIND_STORAGE_DOMAIN, domain);
-    struct fake *fake = fake_new(changes);
-    for (unsigned i = 0; i < changes->len; i++)
-        vr_unref((void *)(uintptr_t)g_array_index(changes, struct vr_change, i).after);
-    g_array_free(changes, TRUE);
-    fake_settle(fake);
+    site_add(changes, VR_KIND_STORAGE_DOMAIN, domain);
+    struct fake *fake = site_start(changes);
     g_string_truncate(said, 0);
     return fake;
 }

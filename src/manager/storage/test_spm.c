@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/engine/fake.h"
+#include "manager/engine/fake_site.h"
 #include "manager/storage/internal.h"
 
 /* Who is the SPM when the one that was gives the role back. */
@@ -14,34 +14,24 @@ const struct vr_host *vr_hosts_pick(struct vr_engine *engine, const char *data_c
     return VR_PEEK(vr_engine_head(engine), HOST, host, "b");
 }
 
-static void add(GArray *changes, int kind, void *object)
-{
-    g_array_append_val(changes, ((struct vr_change){ kind, (char *)(uintptr_t)vr_id(object), object }));
-}
-
 /* Two hosts, of which a is the SPM. */
 static struct fake *site(void) VR_REQUIRES(vr_role_engine)
 {
     static const char *const names[] = { "a", "b" };
-    GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct vr_change));
+    GArray *changes = site_new();
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         struct vr_host *host = VR_NEW(host);
         VR_SET_STRING(host, id, names[i]);
         VR_SET_STRING(host, address, names[i]);
-        add(changes, VR_KIND_HOST, host);
+        site_add(changes, VR_KIND_HOST, host);
     }
     struct vr_data_center *center = VR_NEW(data_center);
     VR_SET_STRING(center, id, "dc");
     VR_SET(center, pool_created, true);
     VR_SET(center, status, VR_DATA_CENTER_STATUS_UP);
     VR_SET_LINK(center, spm_host, host, "a");
-    add(changes, VR_KIND_DATA_CENTER, center);
-    struct fake *fake = fake_new(changes);
-    for (unsigned i = 0; i < changes->len; i++)
-        vr_unref((void *)(uintptr_t)g_array_index(changes, struct vr_change, i).after);
-    g_array_free(changes, TRUE);
-    fake_settle(fake);
-    return fake;
+    site_add(changes, VR_KIND_DATA_CENTER, center);
+    return site_start(changes);
 }
 
 static const struct {
